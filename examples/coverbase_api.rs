@@ -1,0 +1,179 @@
+//! A whole Coverbase service: section 8 of the contract, on an embedded store.
+//!
+//! ```text
+//! cargo run --release --example coverbase_api --features full
+//! ```
+
+use std::{net::SocketAddr, process::ExitCode, str::FromStr};
+
+use clap::Parser;
+use coverbase_auth::{
+    ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, MemoryStore,
+    SystemClock,
+    axum::routes::{self, Routes},
+    jwt::TestIssuer,
+};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+
+/// The Coverbase authentication contract, served.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Where to listen; port 0 for any that is free
+    #[arg(long, env = "COVERBASE_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Where keys are kept: `memory`
+    #[arg(long, env = "COVERBASE_STORE", default_value = "memory")]
+    store: Store,
+
+    /// The key set that session tokens are verified with, a file; without one the service makes a signing key of its own
+    #[arg(long, env = "COVERBASE_JWKS", value_name = "FILE")]
+    jwks: Option<String>,
+
+    /// The issuer of session tokens
+    #[arg(
+        long,
+        env = "COVERBASE_ISSUER",
+        default_value = "https://clerk.coverbase.example"
+    )]
+    issuer: String,
+
+    /// An origin that session tokens may have been made for; repeatable
+    #[arg(
+        long = "authorized-party",
+        env = "COVERBASE_AUTHORIZED_PARTY",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    authorized_parties: Vec<String>,
+
+    /// How many proxies stand before the service and append to `X-Forwarded-For`
+    #[arg(long, env = "COVERBASE_TRUSTED_PROXIES", default_value_t = 0)]
+    trusted_proxies: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Store {
+    Memory,
+}
+
+impl FromStr for Store {
+    type Err = String;
+
+    fn from_str(store: &str) -> Result<Self, String> {
+        match store {
+            "memory" => Ok(Self::Memory),
+            _ => Err("expected `memory`".to_owned()),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
+    match serve(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    let Store::Memory = options.store;
+    let store = MemoryStore::new();
+    let client_ip = ClientIpSource::trusted_proxies(options.trusted_proxies);
+
+    let (key_set, own_issuer) = match &options.jwks {
+        Some(path) => (KeySet::from_file(path)?, None),
+        None => {
+            let issuer = TestIssuer::new(&options.issuer);
+            (issuer.key_set(), Some(issuer))
+        }
+    };
+    let mut verifier = JwtVerifier::new(&options.issuer, key_set);
+    if !options.authorized_parties.is_empty() {
+        verifier = verifier.with_authorized_parties(&options.authorized_parties);
+    }
+
+    let routes = Routes::new(KeyAdmin::new(store.clone())).with_client_ip(client_ip.clone());
+    let auth = CoverbaseAuthLayer::new(store)
+        .with_jwt(verifier)
+        .with_client_ip(client_ip);
+    let app = routes::router(routes).layer(auth);
+
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
+    if let Some(issuer) = own_issuer {
+        print_first_steps(address, &admin_token(&issuer, &options));
+    }
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app)
+        .with_graceful_shutdown(stop_signal()?)
+        .await?;
+    Ok(())
+}
+
+/// A session of an administrator, good for an hour.
+fn admin_token(issuer: &TestIssuer, options: &Options) -> String {
+    let now = SystemClock.unix_seconds();
+    let token = issuer
+        .token()
+        .with_org("org_demo")
+        .with_role("org:admin")
+        .with_times(now, now + 3600);
+    match options.authorized_parties.first() {
+        Some(party) => token.with_claim("azp", party).sign(),
+        None => token.sign(),
+    }
+}
+
+fn print_first_steps(address: SocketAddr, token: &str) {
+    println!(
+        r#"
+No --jwks was given: this token, of an administrator of org_demo, is good for an hour.
+
+    TOKEN={token}
+
+Who am I, and from where?
+
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/utils/authtest
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/whoami/ip
+
+Make a key; its secret is shown this once. Then list the keys.
+
+    curl -H "Authorization: Bearer $TOKEN" -d '{{"name":"ci","scopes":["audit:read"]}}' http://{address}/v1/api-keys
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/api-keys
+
+Use the secret, rotate the key and revoke it by its id.
+
+    curl -H "Authorization: Bearer SECRET" http://{address}/v1/utils/authtest
+    curl -H "Authorization: Bearer SECRET" http://{address}/v1/api-keys
+    curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/ID/rotate
+    curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/ID/revoke
+
+Restrict the organization's keys to a network.
+
+    curl -H "Authorization: Bearer $TOKEN" -d '{{"api_ip_allowlist":["203.0.113.0/24"]}}' http://{address}/v1/org/org_demo
+"#
+    );
+}
+
+/// Completes on SIGTERM and on Ctrl-C.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

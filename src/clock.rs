@@ -1,0 +1,109 @@
+//! The one place that asks for the time.
+
+use std::fmt;
+
+/// Tells the time, in whole seconds since the Unix epoch.
+///
+/// Everything that expires is compared with it. [`SystemClock`] is the default; a test sets its own.
+///
+/// ```
+/// use coverbase_auth::Clock;
+///
+/// #[derive(Debug)]
+/// struct Noon;
+///
+/// impl Clock for Noon {
+///     fn unix_seconds(&self) -> u64 {
+///         1_700_049_600
+///     }
+/// }
+/// assert_eq!(Noon.unix_seconds() % 86_400, 43_200);
+/// ```
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// Seconds since 1970-01-01T00:00:00Z, without leap seconds.
+    fn unix_seconds(&self) -> u64;
+}
+
+/// The operating system's clock.
+///
+/// On Linux it is read from the kernel's coarse clock, which ticks every few milliseconds: a tenth of the price of
+/// [`std::time::SystemTime`], and no less exact in whole seconds than an NTP-disciplined clock is anyway.
+///
+/// ```
+/// use coverbase_auth::{Clock, SystemClock};
+///
+/// assert!(SystemClock.unix_seconds() > 1_700_000_000);
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "there is nothing in it to configure"
+)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[inline]
+    fn unix_seconds(&self) -> u64 {
+        unix_seconds()
+    }
+}
+
+/// Before 1970 counts as 1970: nothing has expired then, and nothing is valid yet.
+#[cfg(target_os = "linux")]
+#[inline]
+fn unix_seconds() -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+
+    u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+fn unix_seconds() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// A clock that stands still until a test moves it.
+///
+/// Clones share one time.
+///
+/// ```
+/// use coverbase_auth::{Clock, TestClock};
+///
+/// let clock = TestClock::at(1_700_000_000);
+/// clock.advance(5);
+/// assert_eq!(clock.unix_seconds(), 1_700_000_005);
+/// ```
+#[cfg(any(test, feature = "test-util"))]
+#[derive(Debug, Clone)]
+pub struct TestClock(std::sync::Arc<std::sync::atomic::AtomicU64>);
+
+#[cfg(any(test, feature = "test-util"))]
+impl TestClock {
+    /// A clock that shows `unix_seconds`.
+    #[must_use]
+    pub fn at(unix_seconds: u64) -> Self {
+        Self(std::sync::Arc::new(unix_seconds.into()))
+    }
+
+    /// Shows `unix_seconds` from now on, earlier or later than before.
+    pub fn set(&self, unix_seconds: u64) {
+        self.0
+            .store(unix_seconds, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Moves the time on by `seconds`.
+    pub fn advance(&self, seconds: u64) {
+        self.0
+            .fetch_add(seconds, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+impl Clock for TestClock {
+    fn unix_seconds(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}

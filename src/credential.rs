@@ -1,0 +1,204 @@
+//! What a request presents: the `Authorization` header, read byte by byte.
+
+use http::{HeaderMap, header::AUTHORIZATION};
+
+use crate::{
+    api_key::{MAX_TOKEN_LEN, PREFIX},
+    token68::is_token68,
+};
+
+/// The credential that a request presents, not yet checked.
+///
+/// ```
+/// use coverbase_auth::Credential;
+/// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer ak_live_example"));
+/// assert!(matches!(Credential::from_headers(&headers), Ok(Credential::ApiKey(_))));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credential<'a> {
+    /// `ak_…`: a service-account key (`C4`).
+    ApiKey(&'a [u8]),
+    /// A token with a dot in it: a session JWT (`C4`).
+    Jwt(&'a str),
+    /// Neither: answered as an unknown key is (`C4`).
+    Unrecognized,
+}
+
+impl<'a> Credential<'a> {
+    /// Reads the one `Authorization: Bearer` header (`C1`–`C4`, RFC 6750 §2.1). Query strings and cookies are never
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError::Missing`] and [`CredentialError::Malformed`] as `C3` tells them apart.
+    #[inline]
+    pub fn from_headers(headers: &'a HeaderMap) -> Result<Self, CredentialError> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let value = values.next().ok_or(CredentialError::Missing)?;
+        if values.next().is_some() {
+            return Err(CredentialError::Malformed);
+        }
+        let token = bearer_token(value.as_bytes()).ok_or(CredentialError::Missing)?;
+        if token.len() > MAX_TOKEN_LEN || !is_token68(token) {
+            return Err(CredentialError::Malformed);
+        }
+        Ok(Self::of_token(token))
+    }
+
+    fn of_token(token: &'a [u8]) -> Self {
+        if token.starts_with(PREFIX.as_bytes()) {
+            return Self::ApiKey(token);
+        }
+        match str::from_utf8(token) {
+            Ok(token) if token.contains('.') => Self::Jwt(token),
+            Ok(_) | Err(_) => Self::Unrecognized,
+        }
+    }
+}
+
+/// Which kind it is, and nothing of it (`C33`).
+impl std::fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::ApiKey(_) => "ApiKey(..)",
+            Self::Jwt(_) => "Jwt(..)",
+            Self::Unrecognized => "Unrecognized",
+        })
+    }
+}
+
+/// Why a request presents no credential that could be checked (`C3`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// No `Authorization` header, another scheme, or an empty token.
+    #[error("no bearer credential")]
+    Missing,
+    /// Several `Authorization` headers, bytes that no token has, or more than 8 KiB.
+    #[error("malformed bearer credential")]
+    Malformed,
+}
+
+/// What follows `Bearer` and one space or more; the scheme's case does not matter (`C2`, RFC 9110 §11.1).
+#[inline]
+fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.trim_ascii().split_at_checked("Bearer".len())?;
+    let mut token = rest.strip_prefix(b" ")?;
+    while let [b' ', rest @ ..] = token {
+        token = rest;
+    }
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer");
+    (is_bearer && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn read(values: &[&[u8]]) -> Result<String, CredentialError> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        }
+        Ok(match Credential::from_headers(&headers)? {
+            Credential::ApiKey(key) => format!("key {}", str::from_utf8(key).unwrap()),
+            Credential::Jwt(token) => format!("jwt {token}"),
+            Credential::Unrecognized => "unrecognized".to_owned(),
+        })
+    }
+
+    // C2
+    #[test]
+    fn the_scheme_is_read_in_any_case_and_spaces_are_skipped() {
+        for value in [
+            "Bearer ak_x",
+            "bearer ak_x",
+            "BEARER ak_x",
+            "bEaReR    ak_x",
+            " Bearer ak_x \t",
+        ] {
+            assert_eq!(
+                read(&[value.as_bytes()]),
+                Ok("key ak_x".to_owned()),
+                "{value:?}"
+            );
+        }
+    }
+
+    // C3
+    #[test]
+    fn what_is_not_bearer_is_missing() {
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearerak_x",
+            "ak_x",
+            "Basic ak_x",
+            "XBearer ak_x",
+            "Bearer\tak_x",
+        ] {
+            assert_eq!(
+                read(&[value.as_bytes()]),
+                Err(CredentialError::Missing),
+                "{value:?}"
+            );
+        }
+        assert_eq!(read(&[]), Err(CredentialError::Missing));
+    }
+
+    // C3
+    #[test]
+    fn what_no_token_holds_is_malformed() {
+        for value in [
+            &b"Bearer ak_x y"[..],
+            b"Bearer ak_x,ak_y",
+            b"Bearer \"ak_x\"",
+            b"Bearer ak_\xe9",
+            b"Bearer =",
+            b"Bearer ak_%20",
+            b"Bearer \tak_x",
+        ] {
+            assert_eq!(read(&[value]), Err(CredentialError::Malformed), "{value:?}");
+        }
+        assert_eq!(
+            read(&[b"Bearer ak_x", b"Bearer ak_x"]),
+            Err(CredentialError::Malformed)
+        );
+        assert_eq!(
+            read(&[b"Bearer ak_x", b"Basic y"]),
+            Err(CredentialError::Malformed)
+        );
+    }
+
+    // C3
+    #[test]
+    fn eight_kibibytes_are_the_limit() {
+        let of = |len: usize| format!("Bearer ak_{}", "x".repeat(len - 3)).into_bytes();
+        assert!(read(&[&of(8 * 1024)]).is_ok());
+        assert_eq!(read(&[&of(8 * 1024 + 1)]), Err(CredentialError::Malformed));
+    }
+
+    // C4
+    #[test]
+    fn the_two_kinds_are_told_apart_by_how_they_begin() {
+        for (token, kind) in [
+            ("ak_live_a.b.c", "key ak_live_a.b.c"),
+            ("a.b.c", "jwt a.b.c"),
+            ("a.", "jwt a."),
+            ("ak", "unrecognized"),
+            ("sk_live_x", "unrecognized"),
+            ("AK_live_x", "unrecognized"),
+        ] {
+            assert_eq!(
+                read(&[format!("Bearer {token}").as_bytes()]),
+                Ok(kind.to_owned())
+            );
+        }
+    }
+}

@@ -1,0 +1,618 @@
+//! JWTs: the session tokens of a dashboard's users (C11–C16).
+//!
+//! A token passes when it is spelled in the one canonical way, names a key of the issuer's [`KeySet`] by `kid`, is signed
+//! by that key with the one algorithm of it, and claims what our own rules ask. `aws-lc-rs` checks the signature with a
+//! prepared key and nothing else: no library decides on an algorithm or a claim. What is wrong with a token is told in
+//! the service's log, never on the wire (C16).
+
+mod algorithm;
+mod base64url;
+mod claims;
+mod jwk;
+mod key_set;
+#[cfg(any(test, feature = "test-util"))]
+mod test_issuer;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::algorithm::Algorithm;
+pub use self::key_set::{KeySet, KeySetError, RefusedKey};
+#[cfg(any(test, feature = "test-util"))]
+pub use self::test_issuer::{TestIssuer, TestToken};
+
+use crate::jwt::claims::{ClaimRules, Session};
+use crate::jwt::key_set::Unavailable;
+use crate::jwt::token::Token;
+use crate::principal::Principal;
+
+/// Verifies the tokens of one issuer.
+///
+/// Cloning is cheap. Every `with_*` replaces what an earlier call of it set.
+///
+/// ```
+/// use coverbase_auth::jwt::{JwtVerifier, KeySet};
+///
+/// # let jwks = r#"{"keys": [{"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "ins_1",
+/// #     "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+/// let keys = KeySet::from_jwks(jwks)?;
+/// let verifier = JwtVerifier::new("https://clerk.example.com", keys)
+///     .with_authorized_parties(["https://app.example.com"]);
+/// # Ok::<(), coverbase_auth::jwt::KeySetError>(())
+/// ```
+///
+/// # What a token must be
+///
+/// - Signed with an algorithm on the list (C11; RFC 8725 §3.1) that is also the one of the key that its `kid` names
+///   (C12). A key that the token brings along or points to is ignored.
+/// - `iss` is the issuer, to the byte: `https://clerk.example.com/` is another one (C13).
+/// - `exp` is present and not reached; `nbf` and `iat` are not in the future (C13).
+/// - `azp`, `aud`: see [`with_authorized_parties`](Self::with_authorized_parties) and [`with_audiences`](Self::with_audiences) (C14).
+/// - `sub` is a user's, `sid` is present, `sts` is `active` where it is present, and there is an organization (C15).
+#[derive(Clone, Debug)]
+pub struct JwtVerifier {
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    rules: ClaimRules,
+    key_set: KeySet,
+    algorithms: Box<[Algorithm]>,
+    leeway_seconds: u64,
+}
+
+/// Why a token gives no principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JwtRefusal {
+    /// A 401 (C16). The reason is for the log: a fixed text without a word of the token.
+    Invalid(&'static str),
+    /// The keys cannot be had: a 503 (C31).
+    KeySetUnavailable,
+}
+
+impl JwtVerifier {
+    /// A verifier for tokens whose `iss` is `issuer`, signed by a key of `key_set`.
+    ///
+    /// It accepts RS256, ES256 and EdDSA with 5 seconds of leeway. Tell it the dashboard's origins with
+    /// [`with_authorized_parties`](Self::with_authorized_parties): without, a token that the issuer made for another
+    /// application passes. An empty issuer accepts nothing.
+    #[must_use]
+    pub fn new(issuer: impl Into<String>, key_set: KeySet) -> Self {
+        let rules = ClaimRules {
+            issuer: issuer.into().into_boxed_str(),
+            authorized_parties: None,
+            audiences: None,
+        };
+        Self {
+            settings: Arc::new(Settings {
+                rules,
+                key_set,
+                algorithms: Box::new([Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa]),
+                leeway_seconds: 5,
+            }),
+        }
+    }
+
+    /// Accepts only tokens whose `azp` is present and is one of `parties`, to the byte (C14).
+    ///
+    /// An empty list accepts no token: a list that a configuration lost must not switch the check off.
+    ///
+    /// ```
+    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
+    ///     .with_authorized_parties(["https://app.example.com", "http://localhost:3000"]);
+    /// ```
+    #[must_use]
+    pub fn with_authorized_parties(
+        self,
+        parties: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.with(|settings| settings.rules.authorized_parties = Some(boxed(parties)))
+    }
+
+    /// Accepts only tokens whose `aud` names one of `audiences`, to the byte (C14; RFC 7519 §4.1.3).
+    ///
+    /// Without audiences a token that has an `aud` is refused: it was made for somebody else. An empty list accepts no token.
+    ///
+    /// ```
+    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
+    ///     .with_audiences(["https://api.example.com"]);
+    /// ```
+    #[must_use]
+    pub fn with_audiences(self, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.with(|settings| settings.rules.audiences = Some(boxed(audiences)))
+    }
+
+    /// Allows the issuer's clock to differ by `leeway`, in whole seconds rounded down; 5 seconds by default (C13).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    ///
+    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
+    ///     .with_leeway(Duration::from_secs(30));
+    /// ```
+    #[must_use]
+    pub fn with_leeway(self, leeway: Duration) -> Self {
+        self.with(|settings| settings.leeway_seconds = leeway.as_secs())
+    }
+
+    /// Accepts only tokens signed with one of `algorithms` (C11). An empty list accepts no token.
+    ///
+    /// ```
+    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    /// use coverbase_auth::jwt::Algorithm;
+    ///
+    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
+    ///     .with_algorithms([Algorithm::Rs256]);
+    /// ```
+    #[must_use]
+    pub fn with_algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.with(|settings| settings.algorithms = algorithms.into_iter().collect())
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(Arc::make_mut(&mut self.settings));
+        self
+    }
+
+    /// The user of a token that is valid at `now` (Unix seconds).
+    pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Principal, JwtRefusal> {
+        let session = self.session(token)?;
+        session.check_times(now, self.settings.leeway_seconds)?;
+        Ok(session.principal)
+    }
+
+    /// All that holds for a token at any time, cheapest first: the part of the work that is worth remembering.
+    fn session(&self, token: &str) -> Result<Session, JwtRefusal> {
+        let token = Token::parse(token)?;
+        if !self.settings.algorithms.contains(&token.algorithm) {
+            return Err(JwtRefusal::Invalid("`alg` is not on the list"));
+        }
+        let key = self
+            .settings
+            .key_set
+            .key(&token.kid)?
+            .ok_or("`kid` is not in the key set")?;
+        let claims = token.verify(&key)?;
+        Ok(self.settings.rules.session(&claims)?)
+    }
+}
+
+fn boxed(names: impl IntoIterator<Item = impl Into<String>>) -> Box<[Box<str>]> {
+    names
+        .into_iter()
+        .map(|name| name.into().into_boxed_str())
+        .collect()
+}
+
+impl From<&'static str> for JwtRefusal {
+    fn from(reason: &'static str) -> Self {
+        Self::Invalid(reason)
+    }
+}
+
+impl From<Unavailable> for JwtRefusal {
+    fn from(_: Unavailable) -> Self {
+        Self::KeySetUnavailable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const ISSUER: &str = "https://clerk.coverbase.test";
+    const NOW: u64 = 1_800_000_000;
+
+    const EVERY: [Algorithm; 9] = [
+        Algorithm::Rs256,
+        Algorithm::Rs384,
+        Algorithm::Rs512,
+        Algorithm::Ps256,
+        Algorithm::Ps384,
+        Algorithm::Ps512,
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::EdDsa,
+    ];
+
+    fn issuer() -> TestIssuer {
+        TestIssuer::new(ISSUER)
+    }
+
+    fn verifier(issuer: &TestIssuer) -> JwtVerifier {
+        JwtVerifier::new(ISSUER, issuer.key_set()).with_algorithms(EVERY)
+    }
+
+    fn reason(verifier: &JwtVerifier, token: &str) -> &'static str {
+        match verifier.verify(token, NOW) {
+            Ok(_) => "accepted",
+            Err(JwtRefusal::Invalid(reason)) => reason,
+            Err(JwtRefusal::KeySetUnavailable) => "unavailable",
+        }
+    }
+
+    /// `token` with another signature.
+    fn resigned(token: &str, signature: &[u8]) -> String {
+        let (signing_input, _) = token.rsplit_once('.').unwrap();
+        format!("{signing_input}.{}", base64url::encode(signature))
+    }
+
+    #[test]
+    fn a_verifier_is_shared_between_threads() {
+        fn shared<T: Clone + Send + Sync + std::fmt::Debug + 'static>() {}
+        shared::<JwtVerifier>();
+        shared::<KeySet>();
+    }
+
+    // C11
+    #[test]
+    fn each_algorithm_passes_with_its_own_key_where_it_is_on_the_list() {
+        for algorithm in EVERY {
+            let issuer = issuer().with_algorithm(algorithm);
+            let token = issuer.token().sign();
+            assert_eq!(
+                reason(&verifier(&issuer), &token),
+                "accepted",
+                "{algorithm}"
+            );
+
+            let others = verifier(&issuer)
+                .with_algorithms(EVERY.into_iter().filter(|other| *other != algorithm));
+            assert_eq!(
+                reason(&others, &token),
+                "`alg` is not on the list",
+                "{algorithm}"
+            );
+            assert_eq!(
+                reason(&others.with_algorithms([]), &token),
+                "`alg` is not on the list",
+                "{algorithm}"
+            );
+
+            let default = JwtVerifier::new(ISSUER, issuer.key_set())
+                .verify(&token, NOW)
+                .is_ok();
+            let by_default = matches!(
+                algorithm,
+                Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa
+            );
+            assert_eq!(default, by_default, "{algorithm}");
+        }
+    }
+
+    // T1, C11
+    #[test]
+    fn an_algorithm_of_another_key_type_is_refused() {
+        for (key, claimed) in EVERY
+            .into_iter()
+            .flat_map(|key| [(key, Algorithm::Rs256), (key, Algorithm::Es256)])
+        {
+            let issuer = issuer().with_algorithm(key);
+            let token = issuer.token().with_header("alg", claimed.as_str()).sign();
+            let expected = if key == claimed {
+                "accepted"
+            } else {
+                "`alg` is not the key's algorithm"
+            };
+            assert_eq!(
+                reason(&verifier(&issuer), &token),
+                expected,
+                "{key} {claimed}"
+            );
+        }
+    }
+
+    // T1
+    #[test]
+    fn none_and_hmac_are_refused() {
+        let issuer = issuer();
+        let verifier = verifier(&issuer);
+        let expected = "`alg` is none that a public key verifies";
+        for name in ["none", "None", "NONE", ""] {
+            let token = issuer.token().with_header("alg", name).sign();
+            assert_eq!(reason(&verifier, &token), expected);
+            assert_eq!(reason(&verifier, &resigned(&token, b"")), expected);
+        }
+        let token = issuer.token().with_header("alg", "HS256").sign();
+        let (signing_input, _) = token.rsplit_once('.').unwrap();
+        for secret in [issuer.jwks_json().into_bytes(), Vec::new()] {
+            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
+            let tag = aws_lc_rs::hmac::sign(&key, signing_input.as_bytes());
+            assert_eq!(reason(&verifier, &resigned(&token, tag.as_ref())), expected);
+        }
+    }
+
+    // T1
+    #[test]
+    fn a_made_up_signature_is_refused() {
+        for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa] {
+            let issuer = issuer().with_algorithm(algorithm);
+            let verifier = verifier(&issuer);
+            let token = issuer.token().sign();
+            let signature = base64url::decode(token.rsplit_once('.').unwrap().1).unwrap();
+            let size = signature.len();
+            let mut flipped = signature.clone();
+            flipped[0] ^= 1;
+            for forged in [
+                vec![],
+                vec![0; size],
+                vec![0xff; size],
+                signature[..size - 1].to_vec(),
+                [&signature[..], &[0]].concat(),
+                [&[0], &signature[..]].concat(),
+                flipped,
+            ] {
+                assert_eq!(
+                    reason(&verifier, &resigned(&token, &forged)),
+                    "the signature is wrong",
+                    "{algorithm}"
+                );
+            }
+            assert_eq!(reason(&verifier, &resigned(&token, &signature)), "accepted");
+        }
+    }
+
+    // T1, C12
+    #[test]
+    fn a_key_that_the_token_brings_is_ignored() {
+        let (issuer, attacker) = (issuer(), issuer());
+        let verifier = verifier(&issuer);
+        let jwk = serde_json::from_str::<serde_json::Value>(&attacker.jwks_json()).unwrap()["keys"]
+            [0]
+        .take();
+        for (name, value) in [
+            ("jwk", jwk),
+            ("jku", json!("http://127.0.0.1:9/jwks.json")),
+            ("x5u", json!("http://127.0.0.1:9/key.pem")),
+            ("x5c", json!(["AAAA"])),
+        ] {
+            let forged = attacker.token().with_header(name, value.clone());
+            assert_eq!(
+                reason(&verifier, &forged.clone().sign()),
+                "the signature is wrong",
+                "{name}"
+            );
+            let without_kid = forged.without_header("kid").sign();
+            assert_eq!(
+                reason(&verifier, &without_kid),
+                "`kid` is not a string",
+                "{name}"
+            );
+            let genuine = issuer.token().with_header(name, value).sign();
+            assert_eq!(reason(&verifier, &genuine), "accepted", "{name}");
+        }
+    }
+
+    // T1, C12
+    #[test]
+    fn a_kid_is_exact_and_names_only_what_is_published() {
+        let mut issuer = issuer();
+        let retired = issuer.token().sign();
+        let before = verifier(&issuer);
+        issuer.rotate();
+        let after = verifier(&issuer);
+        assert_eq!(reason(&before, &retired), "accepted");
+        assert_eq!(reason(&after, &retired), "`kid` is not in the key set");
+        assert_eq!(reason(&after, &issuer.token().sign()), "accepted");
+        for kid in [
+            "INS_TEST_2",
+            "ins_test_2 ",
+            "../../dev/null",
+            "x' UNION SELECT '1';-- ",
+            "",
+            "a\r\nb",
+        ] {
+            let token = issuer.token().with_header("kid", kid).sign();
+            assert_eq!(
+                reason(&after, &token),
+                "`kid` is not in the key set",
+                "{kid}"
+            );
+        }
+    }
+
+    // T2
+    #[test]
+    fn a_kid_of_another_issuer_finds_nothing() {
+        let (ours, theirs) = (issuer(), TestIssuer::new("https://other.test"));
+        assert_eq!(ours.kid(), theirs.kid());
+        assert_eq!(
+            reason(&verifier(&ours), &theirs.token().sign()),
+            "the signature is wrong"
+        );
+        let posing = theirs.token().with_claim("iss", ISSUER).sign();
+        assert_eq!(reason(&verifier(&ours), &posing), "the signature is wrong");
+        let same_keys = JwtVerifier::new(ISSUER, theirs.key_set());
+        assert_eq!(
+            reason(&same_keys, &theirs.token().sign()),
+            "`iss` is not the configured issuer"
+        );
+    }
+
+    // C13
+    #[test]
+    fn what_is_signed_is_still_read_strictly() {
+        let issuer = issuer();
+        let verifier = verifier(&issuer);
+        let header = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, issuer.kid());
+        let claims = format!(
+            r#"{{"v":2,"iss":"{ISSUER}","sub":"u","sid":"s","o":{{"id":"org_a","rol":"admin"}},"exp":{}}}"#,
+            NOW + 50
+        );
+        assert_eq!(
+            reason(&verifier, &issuer.sign_raw(&header, &claims)),
+            "accepted"
+        );
+
+        let inside = &claims[1..claims.len() - 1];
+        for other in [
+            format!("{{{inside},\"exp\":1}}"),
+            format!("{{\"\\u0065xp\":1,{inside}}}"),
+            format!("{{{inside},\"x\":[{{\"a\":1,\"a\":1}}]}}"),
+            format!("{claims}x"),
+            format!("{claims}{claims}"),
+            format!("\u{feff}{claims}"),
+            format!("[{claims}]"),
+            issuer.token().sign(),
+            String::new(),
+        ] {
+            let token = issuer.sign_raw(&header, &other);
+            assert_eq!(
+                reason(&verifier, &token),
+                "the payload is not a strict JSON object",
+                "{other}"
+            );
+        }
+        let twice = format!("{},{}", &header[..header.len() - 1], &header[1..]);
+        let token = issuer.sign_raw(twice, &claims);
+        assert_eq!(
+            reason(&verifier, &token),
+            "the header is not a strict JSON object"
+        );
+    }
+
+    // C13, T4
+    #[test]
+    fn the_leeway_is_whole_seconds_and_five_by_default() {
+        let issuer = issuer();
+        let token = issuer.token().with_times(NOW, NOW + 60).sign();
+        let five = verifier(&issuer);
+        let none = verifier(&issuer).with_leeway(Duration::from_millis(999));
+        for (verifier, leeway) in [(five, 5), (none, 0)] {
+            assert_eq!(
+                verifier.verify(&token, NOW - leeway - 1).err(),
+                Some(JwtRefusal::Invalid("`nbf` is in the future"))
+            );
+            assert!(verifier.verify(&token, NOW - leeway).is_ok());
+            assert!(verifier.verify(&token, NOW + 60 + leeway - 1).is_ok());
+            assert_eq!(
+                verifier.verify(&token, NOW + 60 + leeway).err(),
+                Some(JwtRefusal::Invalid("expired"))
+            );
+        }
+    }
+
+    // C14
+    #[test]
+    fn parties_and_audiences_are_replaced_and_an_empty_list_lets_nobody_in() {
+        let issuer = issuer();
+        let token = issuer.token().sign();
+        let narrow = verifier(&issuer).with_authorized_parties(["https://other.test"]);
+        assert_eq!(reason(&narrow, &token), "`azp` is not an authorized party");
+        assert_eq!(
+            reason(
+                &narrow
+                    .clone()
+                    .with_authorized_parties([TestIssuer::AUTHORIZED_PARTY]),
+                &token
+            ),
+            "accepted"
+        );
+        assert_eq!(
+            reason(&narrow.with_authorized_parties([""; 0]), &token),
+            "`azp` is not an authorized party"
+        );
+
+        let audience = issuer.token().with_claim("aud", "api").sign();
+        assert_eq!(
+            reason(&verifier(&issuer), &audience),
+            "`aud` names no configured audience"
+        );
+        assert_eq!(
+            reason(&verifier(&issuer).with_audiences(["api"]), &audience),
+            "accepted"
+        );
+        assert_eq!(
+            reason(&verifier(&issuer).with_audiences([""; 0]), &token),
+            "`aud` is missing"
+        );
+    }
+
+    // C31
+    #[test]
+    fn a_set_that_cannot_answer_is_not_a_bad_token() {
+        let issuer = issuer();
+        let verifier = JwtVerifier::new(ISSUER, KeySet::unavailable());
+        assert_eq!(
+            verifier.verify(&issuer.token().sign(), NOW).err(),
+            Some(JwtRefusal::KeySetUnavailable)
+        );
+        // What no key could mend is told at once.
+        let token = issuer.token().with_header("typ", "at+jwt").sign();
+        assert_eq!(reason(&verifier, &token), "`typ` is not `JWT`");
+    }
+
+    /// One edit of a token's text.
+    fn edit() -> impl Strategy<Value = (u8, prop::sample::Index, u8)> {
+        (0..5_u8, any::<prop::sample::Index>(), 0x20..0x7f_u8)
+    }
+
+    proptest! {
+        // T3
+        #[test]
+        fn a_second_spelling_never_passes(edits in prop::collection::vec(edit(), 1..4), key in 0..3_usize) {
+            static ISSUERS: std::sync::LazyLock<[(JwtVerifier, String); 3]> = std::sync::LazyLock::new(|| {
+                [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa].map(|algorithm| {
+                    let issuer = issuer().with_algorithm(algorithm);
+                    (verifier(&issuer), issuer.token().sign())
+                })
+            });
+            let (verifier, token) = &ISSUERS[key];
+            let mut spelling = token.clone().into_bytes();
+            for (kind, index, byte) in edits {
+                let at = index.index(spelling.len());
+                match kind {
+                    0 => spelling[at] = byte,
+                    1 => spelling.insert(at, byte),
+                    2 => drop(spelling.remove(at)),
+                    3 => spelling.push(byte),
+                    _ => spelling[at] = if spelling[at].is_ascii_uppercase() {
+                        spelling[at].to_ascii_lowercase()
+                    } else {
+                        spelling[at].to_ascii_uppercase()
+                    },
+                }
+            }
+            let spelling = String::from_utf8(spelling).unwrap();
+            prop_assert!(verifier.verify(token, NOW).is_ok());
+            prop_assert_eq!(spelling == *token, verifier.verify(&spelling, NOW).is_ok());
+        }
+
+        // T19
+        #[test]
+        fn no_text_panics(text in any::<String>(), header in any::<String>(), claims in any::<Vec<u8>>()) {
+            static ISSUER: std::sync::LazyLock<TestIssuer> = std::sync::LazyLock::new(issuer);
+            let verifier = verifier(&ISSUER);
+            prop_assert!(verifier.verify(&text, NOW).is_err());
+            prop_assert!(verifier.verify(&ISSUER.sign_raw(header, claims), NOW).is_err());
+        }
+    }
+
+    // T3: what the property may miss is tried one by one.
+    #[test]
+    fn each_last_character_has_one_spelling() {
+        let issuer = issuer();
+        let verifier = verifier(&issuer);
+        let token = issuer.token().sign();
+        for (end, _) in token.match_indices('.').chain([(token.len(), "")]) {
+            for padding in ["=", "==", "\n", " ", "A"] {
+                let padded = format!("{}{padding}{}", &token[..end], &token[end..]);
+                assert_ne!(reason(&verifier, &padded), "accepted");
+            }
+            for last in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/" {
+                let mut other = token.clone().into_bytes();
+                other[end - 1] = *last;
+                let other = String::from_utf8(other).unwrap();
+                assert_eq!(reason(&verifier, &other) == "accepted", other == token);
+            }
+        }
+    }
+}

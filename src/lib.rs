@@ -1,0 +1,69 @@
+//! Who is calling, and may they? A tower layer for API providers.
+#![forbid(unsafe_code)]
+#![warn(
+    missing_docs,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod allowlist;
+mod api_key;
+mod authenticator;
+#[cfg(feature = "axum")]
+pub mod axum;
+mod body;
+mod challenge;
+mod client_ip;
+mod clock;
+mod credential;
+mod future;
+mod gate;
+mod grpc;
+mod json;
+#[cfg(feature = "jwt")]
+pub mod jwt;
+pub mod key_admin;
+pub mod key_store;
+mod layer;
+mod observe;
+mod principal;
+mod refusal;
+mod rejection;
+mod render;
+mod require;
+mod requirement;
+mod scope;
+mod service;
+mod token68;
+
+#[cfg(any(test, feature = "test-util"))]
+pub use self::clock::TestClock;
+#[cfg(feature = "jwt")]
+pub use self::jwt::{Algorithm, JwtVerifier, KeySet};
+pub use self::{
+    allowlist::{InvalidCidr, IpAllowlist},
+    api_key::{
+        ApiKey, Environment, GeneratorUnavailable, InvalidApiKey, KeyDigest, KeyFormat, KeyId,
+    },
+    body::ResponseBody,
+    client_ip::{ClientIpSource, PeerAddr},
+    clock::{Clock, SystemClock},
+    credential::{Credential, CredentialError},
+    future::{DecidedFuture, ResponseFuture},
+    grpc::GrpcStatus,
+    key_admin::KeyAdmin,
+    key_store::{KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError},
+    layer::CoverbaseAuthLayer,
+    principal::{OrgId, Principal, PrincipalKind, Role},
+    rejection::{Rejection, RejectionKind},
+    render::{JsonEnvelope, ProblemJson, Render},
+    require::{Require, RequireLayer},
+    requirement::Requirement,
+    scope::{InvalidScope, Scope, Scopes},
+    service::CoverbaseAuth,
+};

@@ -1,0 +1,382 @@
+//! Who is calling: what an admitted request carries in its extensions.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use http::Extensions;
+
+use crate::{allowlist::IpAllowlist, api_key::KeyId, scope::Scopes};
+
+/// Who is calling, proved by a credential that the layer has checked.
+///
+/// Nobody outside this crate can make one, so a handler that has one need not ask again. It is an `Arc`, cheap to
+/// clone, and lies in the extensions of every request that [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer) admits.
+///
+/// ```
+/// use coverbase_auth::{Principal, PrincipalKind};
+///
+/// fn greet(principal: &Principal) -> String {
+///     match principal.kind() {
+///         PrincipalKind::ServiceAccount => format!("key {:?} of {}", principal.key_name(), principal.org_id()),
+///         PrincipalKind::User => format!("user {:?} of {}", principal.user_id(), principal.org_id()),
+///         _ => principal.org_id().to_string(),
+///     }
+/// }
+/// ```
+///
+/// It cannot be made by hand:
+///
+/// ```compile_fail
+/// let forged = coverbase_auth::Principal { identity: todo!() };
+/// ```
+#[derive(Clone)]
+pub struct Principal {
+    identity: Identity,
+}
+
+#[derive(Clone)]
+enum Identity {
+    ServiceAccount(Arc<ServiceAccountIdentity>),
+    User(Arc<UserIdentity>),
+}
+
+/// The two kinds of principal (`C4`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PrincipalKind {
+    /// An API key, which acts as its organization's service account (`C6`).
+    ServiceAccount,
+    /// A person, by a session token of the dashboard.
+    User,
+}
+
+/// All that is known of a key: its own `Arc` is the principal's, so that admitting a request copies one pointer.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceAccountIdentity {
+    pub(crate) org_id: OrgId,
+    pub(crate) key_id: KeyId,
+    pub(crate) name: Box<str>,
+    pub(crate) scopes: Scopes,
+    pub(crate) allowlist: IpAllowlist,
+    pub(crate) created_at: u64,
+    pub(crate) created_by: Option<Box<str>>,
+    pub(crate) expires_at: Option<u64>,
+    pub(crate) revoked_at: Option<u64>,
+    pub(crate) last_used: LastUsed,
+}
+
+/// What a session token says of its user.
+#[derive(Debug)]
+pub(crate) struct UserIdentity {
+    pub(crate) org_id: OrgId,
+    pub(crate) org_slug: Option<Box<str>>,
+    pub(crate) user_id: Box<str>,
+    pub(crate) role: Option<Role>,
+    pub(crate) session_id: Box<str>,
+    pub(crate) scopes: Scopes,
+}
+
+impl Principal {
+    pub(crate) const fn service_account(identity: Arc<ServiceAccountIdentity>) -> Self {
+        Self {
+            identity: Identity::ServiceAccount(identity),
+        }
+    }
+
+    #[cfg_attr(
+        not(feature = "jwt"),
+        expect(dead_code, reason = "called by the jwt module alone")
+    )]
+    pub(crate) fn user(identity: UserIdentity) -> Self {
+        Self {
+            identity: Identity::User(Arc::new(identity)),
+        }
+    }
+
+    /// The principal of an admitted request, or of the parts of one.
+    ///
+    /// ```
+    /// use coverbase_auth::Principal;
+    ///
+    /// let request = http::Request::new(());
+    /// assert!(Principal::of(request.extensions()).is_none(), "no layer has admitted it");
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// Whether it is a key or a user.
+    #[must_use]
+    pub const fn kind(&self) -> PrincipalKind {
+        match self.identity {
+            Identity::ServiceAccount(_) => PrincipalKind::ServiceAccount,
+            Identity::User(_) => PrincipalKind::User,
+        }
+    }
+
+    /// The organization that all it reads and writes belongs to (`C6`, `C15`).
+    #[must_use]
+    pub fn org_id(&self) -> &OrgId {
+        match &self.identity {
+            Identity::ServiceAccount(account) => &account.org_id,
+            Identity::User(user) => &user.org_id,
+        }
+    }
+
+    /// The scopes that it carries: none, for a user of the dashboard.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        match &self.identity {
+            Identity::ServiceAccount(account) => &account.scopes,
+            Identity::User(user) => &user.scopes,
+        }
+    }
+
+    /// The public id of the key; `None` for a user.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&KeyId> {
+        self.as_service_account().map(|account| &account.key_id)
+    }
+
+    /// The name that its owner gave the key; `None` for a user.
+    #[must_use]
+    pub fn key_name(&self) -> Option<&str> {
+        self.as_service_account().map(|account| &*account.name)
+    }
+
+    /// The user's id, the token's `sub`; `None` for a key.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.as_user().map(|user| &*user.user_id)
+    }
+
+    /// The user's role in the organization; `None` for a key, and for a user whose token names none.
+    #[must_use]
+    pub fn role(&self) -> Option<&Role> {
+        self.as_user().and_then(|user| user.role.as_ref())
+    }
+
+    /// The id of the user's session, the token's `sid`; `None` for a key.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&str> {
+        self.as_user().map(|user| &*user.session_id)
+    }
+
+    /// The organization's short name, where the token carries one.
+    #[must_use]
+    pub fn org_slug(&self) -> Option<&str> {
+        self.as_user().and_then(|user| user.org_slug.as_deref())
+    }
+
+    /// The key's id or the user's: one name for either, as logs want it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match &self.identity {
+            Identity::ServiceAccount(account) => account.key_id.as_str(),
+            Identity::User(user) => &user.user_id,
+        }
+    }
+
+    fn as_service_account(&self) -> Option<&ServiceAccountIdentity> {
+        match &self.identity {
+            Identity::ServiceAccount(account) => Some(account),
+            Identity::User(_) => None,
+        }
+    }
+
+    fn as_user(&self) -> Option<&UserIdentity> {
+        match &self.identity {
+            Identity::ServiceAccount(_) => None,
+            Identity::User(user) => Some(user),
+        }
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal")
+            .field("kind", &self.kind())
+            .field("id", &self.id())
+            .field("org_id", self.org_id())
+            .field("role", &self.role())
+            .field("scopes", self.scopes())
+            .finish()
+    }
+}
+
+/// When a key was last used: written by each request that it opens, without a lock (`C38`).
+#[derive(Debug, Default)]
+pub(crate) struct LastUsed(AtomicU64);
+
+impl LastUsed {
+    pub(crate) const fn at(unix_seconds: u64) -> Self {
+        Self(AtomicU64::new(unix_seconds))
+    }
+
+    /// Writes once a second at most: a line of memory that is only read stays in every core's cache.
+    #[inline]
+    pub(crate) fn stamp(&self, now: u64) {
+        if self.0.load(Ordering::Relaxed) < now {
+            self.0.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn unix_seconds(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
+    }
+}
+
+impl Clone for LastUsed {
+    fn clone(&self) -> Self {
+        Self(self.0.load(Ordering::Relaxed).into())
+    }
+}
+
+/// The id of an organization, such as `org_2x9…`. Two are the same where their text is.
+///
+/// ```
+/// use coverbase_auth::OrgId;
+///
+/// assert_eq!(OrgId::from("org_acme").as_str(), "org_acme");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrgId(Arc<str>);
+
+impl OrgId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for OrgId {
+    fn from(id: &str) -> Self {
+        Self(id.into())
+    }
+}
+
+impl From<String> for OrgId {
+    fn from(id: String) -> Self {
+        Self(id.into())
+    }
+}
+
+impl fmt::Display for OrgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for OrgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OrgId({:?})", &*self.0)
+    }
+}
+
+/// A user's role in an organization, compared whole, with its case, and without Clerk's prefix `org:` (`C15`).
+///
+/// ```
+/// use coverbase_auth::Role;
+///
+/// assert_eq!(Role::new("org:admin"), Role::ADMIN);
+/// assert_eq!(Role::new("billing").as_str(), "billing");
+/// assert_ne!(Role::new("org:org:admin"), Role::ADMIN);
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Role(Cow<'static, str>);
+
+impl Role {
+    /// Administers the organization; the only one who may grant scopes (`C19`).
+    pub const ADMIN: Self = Self(Cow::Borrowed("admin"));
+    /// A member with a part in some reviews only.
+    pub const AUXILIARY_MEMBER: Self = Self(Cow::Borrowed("auxiliary_member"));
+    /// Somebody from outside.
+    pub const GUEST: Self = Self(Cow::Borrowed("guest"));
+    /// An ordinary member.
+    pub const MEMBER: Self = Self(Cow::Borrowed("member"));
+    /// A user that stands for a program. Keys have no role: no `Role` in a requirement admits one.
+    pub const SERVICE_ACCOUNT: Self = Self(Cow::Borrowed("service_account"));
+    /// A member who sees their own part of the organization.
+    pub const SILOED_MEMBER: Self = Self(Cow::Borrowed("siloed_member"));
+
+    /// A role by its name, of which one leading `org:` is dropped.
+    #[must_use]
+    pub fn new(role: impl AsRef<str>) -> Self {
+        let role = role.as_ref();
+        let role = role.strip_prefix("org:").unwrap_or(role);
+        Self(Cow::Owned(role.to_owned()))
+    }
+
+    /// The role's name, without `org:`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Role {
+    fn from(role: &str) -> Self {
+        Self::new(role)
+    }
+}
+
+impl From<String> for Role {
+    fn from(role: String) -> Self {
+        Self::new(role)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Role({:?})", &*self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C15
+    #[test]
+    fn a_role_is_compared_whole_and_with_its_case() {
+        assert_eq!(Role::new("org:admin"), Role::ADMIN);
+        assert_eq!(Role::new("admin"), Role::ADMIN);
+        for other in [
+            "Admin",
+            "ORG:admin",
+            "admin ",
+            "org:org:admin",
+            "administrator",
+            "org:",
+            "",
+            "org:admin,member",
+        ] {
+            assert_ne!(Role::new(other), Role::ADMIN, "{other}");
+        }
+    }
+
+    // C38: the newest stamp wins, whatever the order of writing.
+    #[test]
+    fn last_used_never_goes_back() {
+        let last_used = LastUsed::default();
+        assert_eq!(last_used.unix_seconds(), None);
+        last_used.stamp(20);
+        last_used.stamp(10);
+        assert_eq!(last_used.unix_seconds(), Some(20));
+    }
+}

@@ -1,0 +1,118 @@
+//! A requirement inside the layer, where a framework has found the route.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    body::ResponseBody,
+    future::DecidedFuture,
+    principal::Principal,
+    refusal,
+    rejection::{Rejection, RejectionKind},
+    render::{JsonEnvelope, Render},
+    requirement::Requirement,
+};
+
+/// Holds a route to a [`Requirement`], inside of [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer).
+///
+/// A request that no layer has authenticated is answered `500 auth_not_configured`, and an error is logged: a route is never open because
+/// a layer was forgotten or stands in the wrong place (`C21`).
+///
+#[cfg_attr(feature = "axum", doc = "```")]
+#[cfg_attr(not(feature = "axum"), doc = "```ignore")]
+/// use axum::{Router, routing::get};
+/// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, RequireLayer, Requirement, Role, Scope};
+///
+/// let app: Router = Router::new()
+///     .route("/v1/export", get(|| async { "…" }))
+///     .route_layer(RequireLayer::new(Requirement::scope(Scope::AUDIT_READ).or_role(Role::ADMIN)))
+///     .layer(CoverbaseAuthLayer::new(MemoryStore::new()));
+/// ```
+#[derive(Debug, Clone)]
+pub struct RequireLayer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Clone)]
+struct Shared {
+    requirement: Requirement,
+    render: Arc<dyn Render>,
+}
+
+impl RequireLayer {
+    /// Answers in the contract's envelope.
+    #[must_use]
+    pub fn new(requirement: Requirement) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                requirement,
+                render: Arc::new(JsonEnvelope::new()),
+            }),
+        }
+    }
+
+    /// Answers as `render` does; give it what the layer outside was given.
+    #[must_use]
+    pub fn with_render(mut self, render: impl Render) -> Self {
+        Arc::make_mut(&mut self.shared).render = Arc::new(render);
+        self
+    }
+}
+
+impl<S> Layer<S> for RequireLayer {
+    type Service = Require<S>;
+
+    fn layer(&self, inner: S) -> Require<S> {
+        Require {
+            inner,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+/// Lets requests through whose [`Principal`] meets the requirement. Made by [`RequireLayer`].
+#[derive(Debug, Clone)]
+pub struct Require<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl Shared {
+    #[inline]
+    fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
+        match Principal::of(request.extensions()) {
+            Some(principal) => self.requirement.check(principal),
+            None => Err(RejectionKind::AuthNotConfigured.into()),
+        }
+    }
+}
+
+impl<S, B, ResBody> Service<Request<B>> for Require<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = DecidedFuture<S::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.shared.check(&request) {
+            Ok(()) => DecidedFuture::inner(self.inner.call(request)),
+            Err(rejection) => {
+                let (parts, _) = request.into_parts();
+                DecidedFuture::refused(refusal::respond(&*self.shared.render, rejection, &parts))
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The service that [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer) puts around another.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use crate::{
+    authenticator::Decision,
+    body::ResponseBody,
+    future::{DecidedFuture, ResponseFuture, WaitingRequest},
+    gate::{Gate, mark_credential_sensitive},
+};
+
+/// Lets authenticated requests through to `S`, with their [`Principal`] in the extensions, and answers the others.
+///
+/// Made by [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer). Its error is the inner service's: a refusal is a response.
+#[derive(Debug, Clone)]
+pub struct CoverbaseAuth<S> {
+    inner: S,
+    gate: Arc<Gate>,
+}
+
+impl<S> CoverbaseAuth<S> {
+    pub(crate) const fn new(inner: S, gate: Arc<Gate>) -> Self {
+        Self { inner, gate }
+    }
+
+    /// The service inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside, to be changed.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Takes the layer off again.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, ResBody> Service<Request<B>> for CoverbaseAuth<S>
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        mark_credential_sensitive(&mut parts.headers);
+        match self.gate.authenticator.decide(&parts) {
+            Decision::Admitted(principal) => {
+                self.gate.admit(&mut parts, principal);
+                let request = Request::from_parts(parts, body);
+                ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
+            }
+            Decision::Refused(rejection) => {
+                ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, &parts)))
+            }
+            Decision::Waiting(waiting) => {
+                // The service that `poll_ready` made ready is the one to be called.
+                let next = self.inner.clone();
+                ResponseFuture::waiting(WaitingRequest {
+                    waiting,
+                    parts,
+                    body,
+                    inner: mem::replace(&mut self.inner, next),
+                    gate: Arc::clone(&self.gate),
+                })
+            }
+        }
+    }
+}
