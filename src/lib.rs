@@ -31,6 +31,7 @@ pub mod key_admin;
 pub mod key_store;
 mod layer;
 mod observe;
+mod org_id;
 mod principal;
 mod refusal;
 mod rejection;
@@ -40,6 +41,7 @@ mod requirement;
 mod scope;
 mod service;
 mod token68;
+mod usage;
 
 #[cfg(any(test, feature = "test-util"))]
 pub use self::clock::TestClock;
@@ -59,7 +61,8 @@ pub use self::{
     key_admin::KeyAdmin,
     key_store::{KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError},
     layer::CoverbaseAuthLayer,
-    principal::{OrgId, Principal, PrincipalKind, Role},
+    org_id::OrgId,
+    principal::{Principal, PrincipalKind, Role},
     rejection::{Rejection, RejectionKind},
     render::{JsonEnvelope, ProblemJson, Render},
     require::{Require, RequireLayer},

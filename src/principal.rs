@@ -1,17 +1,16 @@
 //! Who is calling: what an admitted request carries in its extensions.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::Extensions;
 
-use crate::{allowlist::IpAllowlist, api_key::KeyId, scope::Scopes};
+use crate::{
+    allowlist::IpAllowlist,
+    api_key::KeyId,
+    org_id::OrgId,
+    scope::Scopes,
+    usage::{LastUsed, UsageLog},
+};
 
 /// Who is calling, proved by a credential that the layer has checked.
 ///
@@ -69,6 +68,7 @@ pub(crate) struct ServiceAccountIdentity {
     pub(crate) expires_at: Option<u64>,
     pub(crate) revoked_at: Option<u64>,
     pub(crate) last_used: LastUsed,
+    pub(crate) usage_log: Option<UsageLog>,
 }
 
 /// What a session token says of its user.
@@ -212,76 +212,6 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// When a key was last used: written by each request that it opens, without a lock (`C38`).
-#[derive(Debug, Default)]
-pub(crate) struct LastUsed(AtomicU64);
-
-impl LastUsed {
-    pub(crate) const fn at(unix_seconds: u64) -> Self {
-        Self(AtomicU64::new(unix_seconds))
-    }
-
-    /// Writes once a second at most: a line of memory that is only read stays in every core's cache.
-    #[inline]
-    pub(crate) fn stamp(&self, now: u64) {
-        if self.0.load(Ordering::Relaxed) < now {
-            self.0.fetch_max(now, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn unix_seconds(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
-    }
-}
-
-impl Clone for LastUsed {
-    fn clone(&self) -> Self {
-        Self(self.0.load(Ordering::Relaxed).into())
-    }
-}
-
-/// The id of an organization, such as `org_2x9…`. Two are the same where their text is.
-///
-/// ```
-/// use coverbase_auth::OrgId;
-///
-/// assert_eq!(OrgId::from("org_acme").as_str(), "org_acme");
-/// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OrgId(Arc<str>);
-
-impl OrgId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for OrgId {
-    fn from(id: &str) -> Self {
-        Self(id.into())
-    }
-}
-
-impl From<String> for OrgId {
-    fn from(id: String) -> Self {
-        Self(id.into())
-    }
-}
-
-impl fmt::Display for OrgId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for OrgId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OrgId({:?})", &*self.0)
-    }
-}
-
 /// A user's role in an organization, compared whole, with its case, and without Clerk's prefix `org:` (`C15`).
 ///
 /// ```
@@ -368,15 +298,5 @@ mod tests {
         ] {
             assert_ne!(Role::new(other), Role::ADMIN, "{other}");
         }
-    }
-
-    // C38: the newest stamp wins, whatever the order of writing.
-    #[test]
-    fn last_used_never_goes_back() {
-        let last_used = LastUsed::default();
-        assert_eq!(last_used.unix_seconds(), None);
-        last_used.stamp(20);
-        last_used.stamp(10);
-        assert_eq!(last_used.unix_seconds(), Some(20));
     }
 }

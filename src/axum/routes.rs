@@ -23,7 +23,8 @@ use crate::{
         CreateKey, CreatedKey, KeyAdmin, KeyAdminError, KeySummary, Organization, RevokeKey,
         RotatedKey, SetAllowlist,
     },
-    principal::{OrgId, Principal},
+    org_id::OrgId,
+    principal::Principal,
     rejection::{Rejection, RejectionKind},
     require::RequireLayer,
 };

@@ -6,7 +6,7 @@ use crate::{
     allowlist::IpAllowlist,
     api_key::{ApiKey, KeyId},
     key_store::KeyRecord,
-    principal::OrgId,
+    org_id::OrgId,
     scope::Scopes,
 };
 

@@ -9,11 +9,13 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{KeyRecord, KeyRegistry, KeyStore, Lookup, Revocation, StoreError};
+use super::{
+    Invalidation, Invalidations, KeyRecord, KeyRegistry, KeyStore, Lookup, Revocation, StoreError,
+};
 use crate::{
     allowlist::IpAllowlist,
     api_key::{ApiKey, KeyDigest, KeyId},
-    principal::OrgId,
+    org_id::OrgId,
 };
 
 /// Keys in memory: for tests, for single instances, and as the thing that other stores are measured against.
@@ -41,6 +43,7 @@ pub struct MemoryStore {
 struct Shared {
     records: papaya::HashMap<KeyDigest, KeyRecord, BuildHasherDefault<DigestHasher>>,
     organizations: Mutex<HashMap<OrgId, Organization>>,
+    invalidations: Invalidations,
 }
 
 #[derive(Default)]
@@ -76,6 +79,11 @@ impl MemoryStore {
             records.remove(&replaced);
         }
         records.insert(digest, record);
+        self.publish(&Invalidation::Key(digest));
+    }
+
+    fn publish(&self, invalidation: &Invalidation) {
+        self.shared.invalidations.publish(invalidation);
     }
 
     fn record(&self, digest: &KeyDigest) -> Option<KeyRecord> {
@@ -93,6 +101,10 @@ impl KeyStore for MemoryStore {
     #[inline]
     fn lookup(&self, digest: &KeyDigest) -> Lookup {
         Lookup::ready(Ok(self.record(digest)))
+    }
+
+    fn invalidations(&self) -> Option<&Invalidations> {
+        Some(&self.shared.invalidations)
     }
 }
 
@@ -198,6 +210,7 @@ impl KeyRegistry for MemoryStore {
                 record.clone().with_allowlist(allowlist.clone())
             });
         }
+        self.publish(&Invalidation::Organization(org_id.clone()));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! [`KeyStore`] is all that the layer asks of a store: one method. [`KeyRegistry`] is what
 //! [`KeyAdmin`](crate::KeyAdmin) needs beside it.
 
+mod invalidations;
 mod memory;
 
 use std::{
@@ -16,12 +17,18 @@ use std::{
 
 use async_trait::async_trait;
 
-pub use self::memory::MemoryStore;
+pub use self::{
+    invalidations::{Invalidation, Invalidations},
+    memory::MemoryStore,
+};
+pub use crate::usage::{Usage, UsageLog};
 use crate::{
     allowlist::IpAllowlist,
     api_key::{KeyDigest, KeyId},
-    principal::{LastUsed, OrgId, Principal, ServiceAccountIdentity},
+    org_id::OrgId,
+    principal::{Principal, ServiceAccountIdentity},
     scope::Scopes,
+    usage::LastUsed,
 };
 
 /// Finds the record of a presented key.
@@ -55,11 +62,21 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
     /// tell, and the request is answered 503 (`C31`). Expired and revoked keys may be returned as they are: the layer
     /// refuses them.
     fn lookup(&self, digest: &KeyDigest) -> Lookup;
+
+    /// How a cache in front of this store hears of changes. `None`, the default: it does not, and believes what it has
+    /// read until that has aged.
+    fn invalidations(&self) -> Option<&Invalidations> {
+        None
+    }
 }
 
 impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
     fn lookup(&self, digest: &KeyDigest) -> Lookup {
         (**self).lookup(digest)
+    }
+
+    fn invalidations(&self) -> Option<&Invalidations> {
+        (**self).invalidations()
     }
 }
 
@@ -184,6 +201,7 @@ impl KeyRecord {
             expires_at: None,
             revoked_at: None,
             last_used: LastUsed::default(),
+            usage_log: None,
         }))
     }
 
@@ -227,6 +245,12 @@ impl KeyRecord {
     #[must_use]
     pub fn with_last_used_at(self, unix_seconds: u64) -> Self {
         self.change(|key| key.last_used = LastUsed::at(unix_seconds))
+    }
+
+    /// Where its uses are noted, for a store that writes them behind.
+    #[must_use]
+    pub fn with_usage_log(self, log: UsageLog) -> Self {
+        self.change(|key| key.usage_log = Some(log))
     }
 
     /// The key as it stands once revoked: it opens nothing and carries nothing (`C10`, `C41`).
@@ -327,7 +351,11 @@ impl KeyRecord {
 
     #[inline]
     pub(crate) fn stamp_last_used(&self, now: u64) {
-        self.0.last_used.stamp(now);
+        if self.0.last_used.stamp(now)
+            && let Some(log) = &self.0.usage_log
+        {
+            log.note(&self.0.org_id, &self.0.key_id, now);
+        }
     }
 
     #[inline]

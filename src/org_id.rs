@@ -1,0 +1,45 @@
+//! Which organization.
+
+use std::{fmt, sync::Arc};
+
+/// The id of an organization, such as `org_2x9…`. Two are the same where their text is.
+///
+/// ```
+/// use coverbase_auth::OrgId;
+///
+/// assert_eq!(OrgId::from("org_acme").as_str(), "org_acme");
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrgId(Arc<str>);
+
+impl OrgId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for OrgId {
+    fn from(id: &str) -> Self {
+        Self(id.into())
+    }
+}
+
+impl From<String> for OrgId {
+    fn from(id: String) -> Self {
+        Self(id.into())
+    }
+}
+
+impl fmt::Display for OrgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for OrgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OrgId({:?})", &*self.0)
+    }
+}

@@ -1,0 +1,132 @@
+//! When keys were last used, and how a store that writes behind hears of it.
+
+use std::{
+    collections::HashMap,
+    fmt, mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{api_key::KeyId, org_id::OrgId};
+
+/// When a key was last used: written by each request that it opens, without a lock (`C38`).
+#[derive(Debug, Default)]
+pub(crate) struct LastUsed(AtomicU64);
+
+impl LastUsed {
+    pub(crate) const fn at(unix_seconds: u64) -> Self {
+        Self(AtomicU64::new(unix_seconds))
+    }
+
+    /// Whether this was the first stamp of the second. Later ones write nothing: a line of memory that is only read stays
+    /// in every core's cache.
+    #[inline]
+    pub(crate) fn stamp(&self, now: u64) -> bool {
+        self.0.load(Ordering::Relaxed) < now && self.0.fetch_max(now, Ordering::Relaxed) < now
+    }
+
+    pub(crate) fn unix_seconds(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
+    }
+}
+
+impl Clone for LastUsed {
+    fn clone(&self) -> Self {
+        Self(self.0.load(Ordering::Relaxed).into())
+    }
+}
+
+/// The uses of keys that a store has yet to write, the newest of each key.
+///
+/// A store gives it to its records ([`KeyRecord::with_usage_log`](crate::KeyRecord::with_usage_log)) and
+/// [drains](Self::drain) it now and then. A key notes itself once a second at most, and holds one place however often it
+/// is used. Clones are one log.
+///
+/// ```
+/// use coverbase_auth::{KeyRecord, key_store::UsageLog};
+///
+/// let log = UsageLog::new();
+/// let record = KeyRecord::new("ak_6sLyzf0Xz0Cq", "org_acme").with_usage_log(log.clone());
+/// assert!(log.drain().is_empty(), "it has not been used");
+/// # let _ = record;
+/// ```
+#[derive(Clone, Default)]
+pub struct UsageLog(Arc<Mutex<HashMap<KeyId, Usage>>>);
+
+/// One key's last use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Whose key.
+    pub org_id: OrgId,
+    /// Which key.
+    pub key_id: KeyId,
+    /// In Unix seconds.
+    pub last_used_at: u64,
+}
+
+impl UsageLog {
+    /// A log without entries.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn note(&self, org_id: &OrgId, key_id: &KeyId, now: u64) {
+        let mut uses = self.uses();
+        let usage = uses.entry(key_id.clone()).or_insert_with(|| Usage {
+            org_id: org_id.clone(),
+            key_id: key_id.clone(),
+            last_used_at: now,
+        });
+        usage.last_used_at = usage.last_used_at.max(now);
+    }
+
+    /// What has been noted since the last time.
+    #[must_use]
+    pub fn drain(&self) -> Vec<Usage> {
+        mem::take(&mut *self.uses()).into_values().collect()
+    }
+
+    fn uses(&self) -> MutexGuard<'_, HashMap<KeyId, Usage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for UsageLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageLog")
+            .field("keys", &self.uses().len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C38: the newest stamp wins, whatever the order of writing.
+    #[test]
+    fn last_used_never_goes_back() {
+        let last_used = LastUsed::default();
+        assert_eq!(last_used.unix_seconds(), None);
+        assert!(last_used.stamp(20));
+        assert!(!last_used.stamp(20));
+        assert!(!last_used.stamp(10));
+        assert_eq!(last_used.unix_seconds(), Some(20));
+    }
+
+    #[test]
+    fn the_newest_use_of_a_key_is_drained_once() {
+        let log = UsageLog::new();
+        let note = |now| log.note(&"org_acme".into(), &"ak_a".into(), now);
+        note(20);
+        note(10);
+        let drained = log.drain();
+        assert_eq!(drained.len(), 1);
+        assert_eq!(drained[0].last_used_at, 20);
+        assert!(log.drain().is_empty());
+    }
+}
