@@ -7,6 +7,8 @@
 pub mod contract;
 mod invalidations;
 mod memory;
+#[cfg(feature = "redb")]
+mod redb;
 
 use std::{
     error::Error,
@@ -19,6 +21,8 @@ use std::{
 
 use async_trait::async_trait;
 
+#[cfg(feature = "redb")]
+pub use self::redb::{OpenError, OpenErrorKind, RedbStore};
 pub use self::{
     invalidations::{Invalidation, Invalidations},
     memory::MemoryStore,
