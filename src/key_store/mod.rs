@@ -9,6 +9,7 @@ mod invalidations;
 mod memory;
 #[cfg(feature = "redb")]
 mod redb;
+mod table;
 
 use std::{
     error::Error,
