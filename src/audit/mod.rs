@@ -12,6 +12,8 @@ mod id;
 mod memory;
 mod query;
 mod record;
+#[cfg(feature = "redb")]
+mod redb;
 mod text;
 
 use std::{fmt, sync::Arc};

@@ -8,7 +8,7 @@ pub mod contract;
 mod invalidations;
 mod memory;
 #[cfg(feature = "redb")]
-mod redb;
+pub(crate) mod redb;
 mod table;
 
 use std::{

@@ -10,6 +10,8 @@ use std::{
 };
 
 use redb::Database;
+#[cfg(feature = "audit")]
+use redb::ReadableDatabase;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
@@ -142,8 +144,14 @@ impl Keys {
         )
     }
 
+    #[cfg(feature = "audit")]
+    pub(super) fn snapshot(&mut self) -> Result<redb::ReadTransaction, StoreError> {
+        let database = self.ready().map_err(StoreError::new)?;
+        database.begin_read().map_err(StoreError::new)
+    }
+
     /// One transaction, on the disk when this returns. Nothing is changed in memory.
-    fn commit(
+    pub(super) fn commit(
         &mut self,
         change: impl FnOnce(&Tables<'_>) -> Result<(), redb::Error>,
     ) -> Result<(), StoreError> {

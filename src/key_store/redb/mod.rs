@@ -12,6 +12,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 pub use self::error::{OpenError, OpenErrorKind};
+#[cfg(feature = "audit")]
+pub(crate) use self::tables::{AUDIT_ENTRIES, AUDIT_INDEX, damaged, id_in};
 use self::{
     file::File,
     keeper::{Keeper, Keys},
@@ -97,6 +99,23 @@ impl RedbStore {
     /// When what was behind cannot be written. The file is closed all the same.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.keeper.close().await
+    }
+}
+
+/// For what lies in the same file beside the keys.
+#[cfg(feature = "audit")]
+impl RedbStore {
+    pub(crate) async fn transact(
+        &self,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let change = |tables: &tables::Tables<'_>| change(tables.0);
+        self.keeper.ask(|keys| keys.commit(change)).await
+    }
+
+    /// The file as it is now, to be read on another thread while changes go on.
+    pub(crate) async fn snapshot(&self) -> Result<redb::ReadTransaction, StoreError> {
+        self.keeper.ask(Keys::snapshot).await
     }
 }
 

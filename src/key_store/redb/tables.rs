@@ -18,7 +18,7 @@ use crate::{
     usage::Usage,
 };
 
-type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
+pub(crate) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 /// `schema` → the number of migrations that have been done, 4 bytes.
 const META: Table = Table::new("coverbase_auth");
@@ -28,16 +28,27 @@ const KEYS: Table = Table::new("keys");
 const LAST_USED: Table = Table::new("last_used");
 /// Organization → its allowlist.
 const ORGANIZATIONS: Table = Table::new("organizations");
+/// Organization, record → its type, a line break, and the text that a search looks through.
+pub(crate) const AUDIT_INDEX: Table = Table::new("audit_index");
+/// Organization, record → the entry.
+pub(crate) const AUDIT_ENTRIES: Table = Table::new("audit_entries");
 
 type Migration = fn(&WriteTransaction) -> Result<(), Error>;
 
 /// Each takes a file from the schema of its position to the next. One that has been released is never changed.
-const MIGRATIONS: &[Migration] = &[|transaction| {
-    transaction.open_table(KEYS)?;
-    transaction.open_table(LAST_USED)?;
-    transaction.open_table(ORGANIZATIONS)?;
-    Ok(())
-}];
+const MIGRATIONS: &[Migration] = &[
+    |transaction| {
+        transaction.open_table(KEYS)?;
+        transaction.open_table(LAST_USED)?;
+        transaction.open_table(ORGANIZATIONS)?;
+        Ok(())
+    },
+    |transaction| {
+        transaction.open_table(AUDIT_INDEX)?;
+        transaction.open_table(AUDIT_ENTRIES)?;
+        Ok(())
+    },
+];
 
 /// Brings the file to the schema of this version, in one transaction; `Err` of the file's own schema where that is newer.
 pub(super) fn migrate(database: &Database) -> Result<Result<(), u32>, Error> {
@@ -143,9 +154,14 @@ pub(super) fn read(
 }
 
 fn id_of(org_id: &OrgId, key_id: &KeyId) -> Vec<u8> {
-    let (org_id, key_id) = (org_id.as_str().as_bytes(), key_id.as_str().as_bytes());
+    id_in(org_id, key_id.as_str().as_bytes())
+}
+
+/// Where a row of the organization lies.
+pub(crate) fn id_in(org_id: &OrgId, id: &[u8]) -> Vec<u8> {
+    let org_id = org_id.as_str().as_bytes();
     let len = (org_id.len() as u32).to_be_bytes();
-    [&len, org_id, key_id].concat()
+    [&len, org_id, id].concat()
 }
 
 fn ids_of(id: &[u8]) -> Option<(&str, &str)> {
@@ -214,7 +230,7 @@ impl KeyRow {
     }
 }
 
-fn damaged(table: Table) -> Error {
+pub(crate) fn damaged(table: Table) -> Error {
     Error::Corrupted(format!("a row of `{}` cannot be read", table.name()))
 }
 
