@@ -72,3 +72,7 @@ pub use self::{
     scope::{InvalidScope, Scope, Scopes},
     service::CoverbaseAuth,
 };
+
+#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,6 +10,7 @@ use async_trait::async_trait;
 
 use super::{
     Invalidation, Invalidations, KeyRecord, KeyRegistry, KeyStore, Lookup, Revocation, StoreError,
+    table::RecordTable,
 };
 use crate::{
     allowlist::IpAllowlist,
@@ -41,7 +41,7 @@ pub struct MemoryStore {
 /// administrative step one, and is held across nothing but memory.
 #[derive(Default)]
 struct Shared {
-    records: papaya::HashMap<KeyDigest, KeyRecord, BuildHasherDefault<DigestHasher>>,
+    records: RecordTable,
     organizations: Mutex<HashMap<OrgId, Organization>>,
     invalidations: Invalidations,
 }
@@ -74,11 +74,11 @@ impl MemoryStore {
 
     fn put(&self, organization: &mut Organization, digest: KeyDigest, record: KeyRecord) {
         let replaced = organization.keys.insert(record.key_id().clone(), digest);
-        let records = self.shared.records.pin();
         if let Some(replaced) = replaced.filter(|replaced| *replaced != digest) {
-            records.remove(&replaced);
+            self.shared.records.remove(&replaced);
+            self.publish(&Invalidation::Key(replaced));
         }
-        records.insert(digest, record);
+        self.shared.records.insert(digest, record);
         self.publish(&Invalidation::Key(digest));
     }
 
@@ -87,7 +87,7 @@ impl MemoryStore {
     }
 
     fn record(&self, digest: &KeyDigest) -> Option<KeyRecord> {
-        self.shared.records.pin().get(digest).cloned()
+        self.shared.records.get(digest)
     }
 
     /// Nothing under the lock can leave the organizations half changed, so a poisoned lock is none.
@@ -204,11 +204,11 @@ impl KeyRegistry for MemoryStore {
         let mut organizations = self.organizations();
         let organization = organizations.entry(org_id.clone()).or_default();
         organization.allowlist = allowlist.clone();
-        let records = self.shared.records.pin();
         for digest in organization.keys.values() {
-            records.update(*digest, |record| {
-                record.clone().with_allowlist(allowlist.clone())
-            });
+            if let Some(record) = self.record(digest) {
+                let record = record.with_allowlist(allowlist.clone());
+                self.shared.records.insert(*digest, record);
+            }
         }
         self.publish(&Invalidation::Organization(org_id.clone()));
         Ok(())
@@ -220,26 +220,5 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore")
             .field("keys", &self.shared.records.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A digest is its own hash.
-#[derive(Default)]
-struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

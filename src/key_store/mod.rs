@@ -5,6 +5,7 @@
 
 mod invalidations;
 mod memory;
+mod table;
 
 use std::{
     error::Error,
