@@ -74,3 +74,7 @@ pub use self::{
     scope::{InvalidScope, Scope, Scopes},
     service::CoverbaseAuth,
 };
+
+#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
