@@ -83,10 +83,6 @@ async fn ask(app: Router, request: Request<Body>) -> Answer {
 }
 
 impl Service {
-    fn app(&self) -> Router {
-        routes::router(Routes::new(self.key_admin.clone())).layer(self.layer.clone())
-    }
-
     async fn get(&self, token: &str, path: &str) -> Answer {
         ask(self.app(), request(token, "GET", path, "")).await
     }
@@ -166,10 +162,9 @@ async fn whoami_tells_the_address_that_the_allowlist_is_checked_against() {
             None,
         ),
     ] {
-        let service = Service::new().with_client_ip(source.clone());
+        let service = Service::new().with_client_ip(source);
         let key = service.key(&[]);
-        let routes = Routes::new(service.key_admin.clone()).with_client_ip(source);
-        let app = routes::router(routes).layer(service.layer.clone());
+        let app = service.app();
         let ask_from = async |path| {
             let mut request = request(&key, "GET", path, "");
             if let Some(peer) = peer {

@@ -25,6 +25,7 @@ pub(crate) struct Service {
     pub(crate) layer: CoverbaseAuthLayer,
     pub(crate) clock: TestClock,
     issuer: TestIssuer,
+    client_ip: ClientIpSource,
 }
 
 impl Service {
@@ -49,14 +50,25 @@ impl Service {
             layer,
             clock,
             issuer,
+            client_ip: ClientIpSource::peer(),
         }
     }
 
     pub(crate) fn with_client_ip(self, source: ClientIpSource) -> Self {
         Self {
-            layer: self.layer.with_client_ip(source),
+            layer: self.layer.with_client_ip(source.clone()),
+            client_ip: source,
             ..self
         }
+    }
+
+    /// The contract's routes under the layer.
+    #[cfg(feature = "axum")]
+    pub(crate) fn app(&self) -> axum::Router {
+        use coverbase_auth::axum::routes::{Routes, router};
+
+        let routes = Routes::new(self.key_admin.clone());
+        router(routes.with_client_ip(self.client_ip.clone())).layer(self.layer.clone())
     }
 
     /// A session token of `user_<role>`.
