@@ -3,11 +3,11 @@
 
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod example;
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod routes;
-#[cfg(feature = "jwt")]
+#[cfg(all(feature = "axum", feature = "jwt"))]
 mod service;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod sockets;

@@ -63,7 +63,6 @@ impl Service {
     }
 
     /// The contract's routes under the layer.
-    #[cfg(feature = "axum")]
     pub(crate) fn app(&self) -> axum::Router {
         use coverbase_auth::axum::routes::{Routes, router};
 
