@@ -5,14 +5,24 @@ mod allowlist;
 mod answers;
 mod compile_fail;
 mod credential;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod example;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod keys;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod lifecycle;
 mod module_graph;
 mod requirements;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod routes;
 mod secrecy;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod service;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod sockets;
 mod store_faults;
 mod support;
 mod tower;
