@@ -24,5 +24,7 @@ mod service;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod sockets;
 mod store_faults;
+#[cfg(feature = "test-util")]
+mod stores;
 mod support;
 mod tower;
