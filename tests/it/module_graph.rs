@@ -63,8 +63,11 @@ fn every_file_has_its_room_in_the_order() {
 #[test]
 fn no_file_is_long() {
     let long = sources().into_iter().filter_map(|(path, text)| {
-        let lines = text.lines().count();
-        (lines >= 500).then(|| format!("src/{path} has {lines} lines"))
+        let lines = text
+            .lines()
+            .take_while(|line| *line != "mod tests {")
+            .count();
+        (lines >= 450).then(|| format!("src/{path} has {lines} lines"))
     });
     assert_eq!(long.collect::<Vec<_>>(), [""; 0]);
 }
