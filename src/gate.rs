@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{
-    Response,
-    header::{AUTHORIZATION, Entry},
-    request::Parts,
-};
+use http::{Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     authenticator::Authenticator, observe, principal::Principal, refusal, rejection::Rejection,
@@ -36,10 +32,9 @@ impl Gate {
 
     /// Answers a refused request, whose credentials, there may be several, are marked sensitive to the renderer.
     pub(crate) fn refuse(&self, rejection: Rejection, mut parts: Parts) -> Response<Bytes> {
-        if let Entry::Occupied(mut credentials) = parts.headers.entry(AUTHORIZATION) {
-            for credential in credentials.iter_mut() {
-                credential.set_sensitive(true);
-            }
+        let headers = parts.headers.iter_mut();
+        for (_, credential) in headers.filter(|(name, _)| **name == AUTHORIZATION) {
+            credential.set_sensitive(true);
         }
         refusal::respond(&*self.render, rejection, &parts)
     }
