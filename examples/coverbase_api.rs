@@ -10,6 +10,7 @@ use clap::Parser;
 use coverbase_auth::{
     ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, MemoryStore,
     SystemClock,
+    audit::{AuditLayer, AuditQueue, MemoryAuditLog},
     axum::routes::{self, Routes},
     jwt::TestIssuer,
 };
@@ -100,11 +101,18 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         verifier = verifier.with_authorized_parties(&options.authorized_parties);
     }
 
-    let routes = Routes::new(KeyAdmin::new(store.clone())).with_client_ip(client_ip.clone());
+    let audit_log = MemoryAuditLog::new();
+    let audit_queue = AuditQueue::spawn(audit_log.clone());
+    let admin = KeyAdmin::new(store.clone()).with_audit(audit_queue.clone());
+    let routes = Routes::new(admin)
+        .with_client_ip(client_ip.clone())
+        .with_audit_log(audit_log);
     let auth = CoverbaseAuthLayer::new(store)
         .with_jwt(verifier)
         .with_client_ip(client_ip);
-    let app = routes::router(routes).layer(auth);
+    let app = routes::router(routes)
+        .layer(auth)
+        .layer(AuditLayer::new(audit_queue.clone()));
 
     let listener = TcpListener::bind(options.listen)
         .await
@@ -118,6 +126,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     axum::serve(listener, app)
         .with_graceful_shutdown(stop_signal()?)
         .await?;
+    audit_queue.shutdown().await;
     Ok(())
 }
 
@@ -158,6 +167,10 @@ Use the secret, rotate the key and revoke it by its id.
     curl -H "Authorization: Bearer SECRET" http://{address}/v1/api-keys
     curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/ID/rotate
     curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/ID/revoke
+
+Who did what?
+
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/system_audit_log
 
 Restrict the organization's keys to a network.
 

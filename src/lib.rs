@@ -23,6 +23,8 @@ mod challenge;
 mod client_ip;
 mod clock;
 mod credential;
+#[cfg(feature = "audit")]
+mod decision_slot;
 mod future;
 mod gate;
 mod grpc;

@@ -56,3 +56,32 @@ pub(crate) fn store_failed(error: &StoreError) {
 pub(crate) fn store_panicked() {
     error!(target: TARGET, "the key store panicked; the request is answered 503");
 }
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_is_inside() {
+    error!(
+        target: TARGET,
+        "the AuditLayer stands inside of CoverbaseAuthLayer and sees no refusals: put it outside"
+    );
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_sink_panicked() {
+    error!(target: TARGET, "the audit sink panicked; the record is lost");
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_store_failed(error: &StoreError) {
+    let error = std::error::Error::source(error).map(ToString::to_string);
+    warn!(target: TARGET, error = ?error, "the audit store failed; the records are kept for another attempt");
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_records_dropped(count: u64, is_news: bool) {
+    if is_news {
+        warn!(target: TARGET, count, "audit records are lost; the counter goes on");
+    }
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_queue_depth(_depth: usize) {}

@@ -76,6 +76,14 @@ pub(super) fn parameter_names(query: &str) -> Vec<String> {
     names
 }
 
+/// Of 1 to 128 visible ASCII characters, and no credential that went astray.
+#[inline]
+pub(super) fn is_request_id(value: &[u8]) -> bool {
+    (1..=128).contains(&value.len())
+        && value.iter().all(u8::is_ascii_graphic)
+        && str::from_utf8(value).is_ok_and(|id| !looks_like_a_credential(id))
+}
+
 const REDACTED: &str = "[redacted]";
 
 /// A key's secret is longer than any key's id; three parts that begin as a JSON object does are a JWT.
@@ -126,6 +134,27 @@ mod tests {
             parameter_names(&format!("{secret}&{secret}=1&a")),
             ["[redacted]", "a"]
         );
+    }
+
+    // T13
+    #[test]
+    fn a_request_id_is_a_sane_token() {
+        for sane in ["1", "req_7f3a-9!~", &"x".repeat(128)] {
+            assert!(is_request_id(sane.as_bytes()), "{sane}");
+        }
+        let secret = ApiKey::generate(Environment::Live);
+        for odd in [
+            "",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "\u{e9}",
+            "a\u{7f}",
+            &"x".repeat(129),
+            secret.expose_secret(),
+        ] {
+            assert!(!is_request_id(odd.as_bytes()), "{odd}");
+        }
     }
 
     // C35

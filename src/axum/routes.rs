@@ -48,6 +48,8 @@ const MAX_BODY_LEN: usize = 512 * 1024;
 pub struct Routes {
     admin: KeyAdmin,
     client_ip: ClientIpSource,
+    #[cfg(feature = "audit")]
+    audit_log: Option<Arc<dyn crate::audit::AuditLog>>,
 }
 
 impl Routes {
@@ -57,6 +59,8 @@ impl Routes {
         Self {
             admin,
             client_ip: ClientIpSource::peer(),
+            #[cfg(feature = "audit")]
+            audit_log: None,
         }
     }
 
@@ -69,9 +73,22 @@ impl Routes {
             ..self
         }
     }
+
+    /// Serves `GET /v1/system_audit_log` and its `/metadata` from `log` (`C43`). Without one they are not there (`C44`).
+    ///
+    /// What is in the log is the doing of an [`AuditLayer`](crate::audit::AuditLayer) around the router, and of
+    /// [`KeyAdmin::with_audit`].
+    #[cfg(feature = "audit")]
+    #[must_use]
+    pub fn with_audit_log(self, log: impl crate::audit::AuditLog) -> Self {
+        Self {
+            audit_log: Some(Arc::new(log)),
+            ..self
+        }
+    }
 }
 
-/// The routes of `C36`–`C42`, and `404 {"detail":"Not Found"}` for everything else (`C44`).
+/// The routes of `C36`–`C42`, those of `C43` where there is an audit log, and `404 {"detail":"Not Found"}` for everything else (`C44`).
 ///
 /// Put it inside a [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer): without one every route is answered
 /// `500 auth_not_configured`. Routes of your own are merged in or nested as usual.
@@ -82,7 +99,13 @@ pub fn router(routes: Routes) -> Router {
         .route("/v1/api-keys/{id}/revoke", post(revoke_key))
         .route("/v1/org/{id}", post(set_allowlist))
         .route_layer(RequireLayer::new(KeyAdmin::requirement()));
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "audit")]
+    let router = match &routes.audit_log {
+        Some(log) => router.merge(super::audit_log::router(Arc::clone(log))),
+        None => router,
+    };
+    router
         .route("/v1/utils/authtest", get(authtest))
         .route("/v1/whoami/ip", get(whoami_ip))
         .route("/v1/org/{id}", get(organization))
