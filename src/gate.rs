@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{
-    Response,
-    header::{AUTHORIZATION, Entry},
-    request::Parts,
-};
+use http::{Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     authenticator::Authenticator, observe, principal::Principal, refusal, rejection::Rejection,
@@ -40,10 +36,9 @@ impl Gate {
         if let Some(principal) = rejection.principal() {
             self.tell_outer_layers(&parts, principal);
         }
-        if let Entry::Occupied(mut credentials) = parts.headers.entry(AUTHORIZATION) {
-            for credential in credentials.iter_mut() {
-                credential.set_sensitive(true);
-            }
+        let headers = parts.headers.iter_mut();
+        for (_, credential) in headers.filter(|(name, _)| **name == AUTHORIZATION) {
+            credential.set_sensitive(true);
         }
         refusal::respond(&*self.render, rejection, &parts)
     }

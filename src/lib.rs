@@ -51,6 +51,8 @@ mod usage;
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]
 pub use self::jwt::{Algorithm, JwtVerifier, KeySet};
+#[cfg(feature = "redb")]
+pub use self::key_store::RedbStore;
 pub use self::{
     allowlist::{InvalidCidr, IpAllowlist},
     api_key::{

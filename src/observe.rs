@@ -1,6 +1,8 @@
 //! What the service's own log learns: one event an outcome, target `coverbase_auth`, and never a token (`C33`).
 //!
-//! What a client wrote (a path) is recorded with `Debug`, which escapes line breaks and control bytes.
+//! What a stranger wrote (a path, a database's message) is recorded as an [`Excerpt`].
+
+use std::fmt;
 
 use http::request::Parts;
 use tracing::{debug, error, info, warn};
@@ -33,8 +35,8 @@ pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
                 cause = rejection.cause(),
                 id = rejection.principal().map(|principal| tracing::field::debug(principal.id())),
                 org_id = rejection.principal().map(|principal| tracing::field::debug(principal.org_id().as_str())),
-                method = ?parts.method.as_str(),
-                path = ?parts.uri.path(),
+                method = ?Excerpt(parts.method.as_str()),
+                path = ?Excerpt(parts.uri.path()),
                 $message
             )
         };
@@ -50,7 +52,7 @@ pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
 }
 
 pub(crate) fn store_failed(error: &StoreError) {
-    warn!(target: TARGET, error = %error, "the key store failed");
+    warn!(target: TARGET, error = ?Excerpt(&error.to_string()), "the key store failed");
 }
 
 pub(crate) fn store_panicked() {
@@ -85,3 +87,16 @@ pub(crate) fn audit_records_dropped(count: u64, is_news: bool) {
 
 #[cfg(feature = "audit")]
 pub(crate) fn audit_queue_depth(_depth: usize) {}
+
+/// A stranger's text on one line of bounded length: `Debug` escapes line breaks and control bytes (T13), and what is
+/// longer than a thousand characters is cut.
+struct Excerpt<'a>(&'a str);
+
+impl fmt::Debug for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(1000) {
+            Some((end, _)) => write!(f, "{:?}…", self.0.get(..end).unwrap_or_default()),
+            None => fmt::Debug::fmt(self.0, f),
+        }
+    }
+}

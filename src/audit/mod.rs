@@ -33,6 +33,8 @@ mod pending;
 mod query;
 mod queue;
 mod record;
+#[cfg(feature = "redb")]
+mod redb;
 mod text;
 
 use std::{fmt, sync::Arc};

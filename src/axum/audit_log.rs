@@ -1,38 +1,28 @@
-//! `GET /v1/system_audit_log` and its metadata (`C43`).
+//! The handlers of `GET /v1/system_audit_log` and its metadata (`C43`).
 
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_RANGE};
 use serde_json::json;
 
 use crate::{
-    audit::{self, AuditEntry, AuditLog, AuditMetadata, AuditQuery, InvalidParameter},
+    audit::{AuditEntry, AuditLog, AuditMetadata, AuditQuery, InvalidParameter},
     key_store::StoreError,
     observe,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
-    require::RequireLayer,
 };
 
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
-pub(super) fn router<S>(log: Arc<dyn AuditLog>) -> Router<S> {
-    Router::new()
-        .route("/v1/system_audit_log", get(page))
-        .route("/v1/system_audit_log/metadata", get(metadata))
-        .route_layer(RequireLayer::new(audit::requirement()))
-        .with_state(log)
-}
-
 type Headers = [(HeaderName, HeaderValue); 2];
 
-async fn page(
+pub(super) async fn page(
     State(log): State<Arc<dyn AuditLog>>,
     caller: Principal,
     RawQuery(query): RawQuery,
@@ -45,11 +35,11 @@ async fn page(
     Ok((headers, Json(page.entries)))
 }
 
-async fn metadata(_: Principal) -> Json<AuditMetadata> {
+pub(super) async fn metadata(_: Principal) -> Json<AuditMetadata> {
     Json(AuditMetadata::new())
 }
 
-enum Refused {
+pub(super) enum Refused {
     Parameter(InvalidParameter),
     Store(StoreError),
 }
