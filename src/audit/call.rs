@@ -97,7 +97,7 @@ impl ApiCall {
         on_one_line(self.method.as_str(), MAX_TEXT)
     }
 
-    pub(super) fn path(&self) -> Cow<'_, str> {
+    pub(super) fn path(&self) -> String {
         text::path(self.target.as_ref().map_or("", PathAndQuery::path))
     }
 
