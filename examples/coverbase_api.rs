@@ -13,6 +13,7 @@ use clap::Parser;
 use coverbase_auth::{
     ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, KeyStore,
     MemoryStore, RedbStore, StoreError, SystemClock,
+    audit::{AuditLayer, AuditQueue, AuditStore, MemoryAuditLog},
     axum::routes::{self, Routes},
     jwt::TestIssuer,
     key_store::OpenError,
@@ -77,38 +78,45 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// The engine that keeps the keys.
+/// The engine that keeps the keys and the audit log.
 enum Store {
-    Memory(MemoryStore),
+    Memory(MemoryStore, Arc<MemoryAuditLog>),
     Redb(RedbStore),
 }
 
 impl Store {
     fn open(url: &StoreUrl) -> Result<Self, OpenError> {
         Ok(match url {
-            StoreUrl::Memory => Self::Memory(MemoryStore::new()),
+            StoreUrl::Memory => Self::Memory(MemoryStore::new(), Arc::default()),
             StoreUrl::Redb(path) => Self::Redb(RedbStore::open(path)?),
         })
     }
 
     fn keys(&self) -> Arc<dyn KeyStore> {
         match self {
-            Self::Memory(store) => Arc::new(store.clone()),
+            Self::Memory(store, _) => Arc::new(store.clone()),
             Self::Redb(store) => Arc::new(store.clone()),
         }
     }
 
     fn admin(&self) -> KeyAdmin {
         match self {
-            Self::Memory(store) => KeyAdmin::new(store.clone()),
+            Self::Memory(store, _) => KeyAdmin::new(store.clone()),
             Self::Redb(store) => KeyAdmin::new(store.clone()),
+        }
+    }
+
+    fn audit(&self) -> Arc<dyn AuditStore> {
+        match self {
+            Self::Memory(_, log) => Arc::clone(log) as _,
+            Self::Redb(store) => Arc::new(store.clone()),
         }
     }
 
     /// Writes what is behind.
     async fn close(&self) -> Result<(), StoreError> {
         match self {
-            Self::Memory(_) => Ok(()),
+            Self::Memory(..) => Ok(()),
             Self::Redb(store) => store.close().await,
         }
     }
@@ -145,11 +153,16 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         verifier = verifier.with_authorized_parties(&options.authorized_parties);
     }
 
-    let routes = Routes::new(store.admin()).with_client_ip(client_ip.clone());
+    let audit_queue = AuditQueue::spawn(store.audit());
+    let routes = Routes::new(store.admin().with_audit(audit_queue.clone()))
+        .with_client_ip(client_ip.clone())
+        .with_audit_log(store.audit());
     let auth = CoverbaseAuthLayer::new(store.keys())
         .with_jwt(verifier)
         .with_client_ip(client_ip);
-    let app = routes::router(routes).layer(auth);
+    let app = routes::router(routes)
+        .layer(auth)
+        .layer(AuditLayer::new(audit_queue.clone()));
 
     let listener = TcpListener::bind(options.listen)
         .await
@@ -182,6 +195,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         served = server => served?,
         () = grace_is_over => {}
     }
+    audit_queue.shutdown().await;
     store.close().await?;
     Ok(())
 }
@@ -231,6 +245,10 @@ Use it: an ordinary route, and one that asks for the scope keys:manage, which it
 
     curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
     curl -H "Authorization: Bearer $SECRET" http://{address}/v1/api-keys
+
+Who did what?
+
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/system_audit_log
 
 Restrict the organization's keys to a network, try again from outside of it, and lift the restriction.
 

@@ -103,7 +103,7 @@ impl Authenticator {
         }
         match self.lookup(&KeyDigest::of(key)).into_answer() {
             Ok(answer) => self.key_principal(answer, parts).into(),
-            Err(pending) => Decision::Waiting(Waiting(pending)),
+            Err(pending) => Decision::Waiting(Waiting::new(pending)),
         }
     }
 
@@ -216,17 +216,32 @@ fn panicked() -> StoreError {
 }
 
 /// A store's answer that takes time.
-pub(crate) struct Waiting(PendingLookup);
+pub(crate) struct Waiting {
+    lookup: PendingLookup,
+    #[cfg(feature = "metrics")]
+    since: std::time::Instant,
+}
+
+impl Waiting {
+    fn new(lookup: PendingLookup) -> Self {
+        Self {
+            lookup,
+            #[cfg(feature = "metrics")]
+            since: std::time::Instant::now(),
+        }
+    }
+}
 
 impl Future for Waiting {
     type Output = LookupAnswer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LookupAnswer> {
-        let lookup = self.0.as_mut();
+        let lookup = self.lookup.as_mut();
         let poll = catch_unwind(AssertUnwindSafe(|| lookup.poll(cx)));
-        Poll::Ready(ready!(
-            poll.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
-        ))
+        let answer = ready!(poll.unwrap_or_else(|_| Poll::Ready(Err(panicked()))));
+        #[cfg(feature = "metrics")]
+        crate::meter::lookup_waited(self.since.elapsed());
+        Poll::Ready(answer)
     }
 }
 

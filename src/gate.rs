@@ -22,6 +22,7 @@ impl Gate {
     #[inline]
     pub(crate) fn admit(&self, parts: &mut Parts, principal: Principal) {
         observe::admitted(&principal);
+        self.tell_outer_layers(parts, &principal);
         if self.strips_credential {
             parts.headers.remove(AUTHORIZATION);
         } else if let Some(credential) = parts.headers.get_mut(AUTHORIZATION) {
@@ -32,10 +33,24 @@ impl Gate {
 
     /// Answers a refused request, whose credentials, there may be several, are marked sensitive to the renderer.
     pub(crate) fn refuse(&self, rejection: Rejection, mut parts: Parts) -> Response<Bytes> {
+        if let Some(principal) = rejection.principal() {
+            self.tell_outer_layers(&parts, principal);
+        }
         let headers = parts.headers.iter_mut();
         for (_, credential) in headers.filter(|(name, _)| **name == AUTHORIZATION) {
             credential.set_sensitive(true);
         }
         refusal::respond(&*self.render, rejection, &parts)
+    }
+
+    /// The credential has resolved, whatever else is decided (`C34`).
+    #[inline]
+    fn tell_outer_layers(&self, parts: &Parts, principal: &Principal) {
+        #[cfg(feature = "audit")]
+        if let Some(slot) = parts.extensions.get::<crate::decision_slot::DecisionSlot>() {
+            slot.fill(principal, self.authenticator.client_ip.client_ip(parts));
+        }
+        #[cfg(not(feature = "audit"))]
+        let _ = (parts, principal);
     }
 }

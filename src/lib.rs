@@ -23,6 +23,8 @@ mod challenge;
 mod client_ip;
 mod clock;
 mod credential;
+#[cfg(feature = "audit")]
+mod decision_slot;
 mod future;
 mod gate;
 mod grpc;
@@ -32,9 +34,13 @@ pub mod jwt;
 pub mod key_admin;
 pub mod key_store;
 mod layer;
+pub mod manual;
+#[cfg(feature = "metrics")]
+mod meter;
 mod observe;
 mod org_id;
 mod principal;
+mod redact;
 mod refusal;
 mod rejection;
 mod render;
@@ -45,6 +51,11 @@ mod service;
 mod token68;
 mod usage;
 
+#[cfg(feature = "audit")]
+pub use self::audit::{
+    AuditLayer, AuditLog, AuditQuery, AuditQueue, AuditRecord, AuditSink, AuditStore,
+    MemoryAuditLog,
+};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]

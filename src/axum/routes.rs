@@ -16,6 +16,8 @@ use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+#[cfg(feature = "audit")]
+use super::audit_log;
 use crate::{
     api_key::KeyId,
     client_ip::ClientIpSource,
@@ -48,6 +50,8 @@ const MAX_BODY_LEN: usize = 512 * 1024;
 pub struct Routes {
     admin: KeyAdmin,
     client_ip: ClientIpSource,
+    #[cfg(feature = "audit")]
+    audit_log: Option<Arc<dyn crate::audit::AuditLog>>,
 }
 
 impl Routes {
@@ -57,6 +61,8 @@ impl Routes {
         Self {
             admin,
             client_ip: ClientIpSource::peer(),
+            #[cfg(feature = "audit")]
+            audit_log: None,
         }
     }
 
@@ -69,9 +75,23 @@ impl Routes {
             ..self
         }
     }
+
+    /// Serves `GET /v1/system_audit_log` and its `/metadata` from `log` (`C43`). Without one they are not there (`C44`).
+    ///
+    /// What is in the log is the doing of an [`AuditLayer`](crate::audit::AuditLayer) around the router, and of
+    /// [`KeyAdmin::with_audit`].
+    #[cfg(feature = "audit")]
+    #[must_use]
+    pub fn with_audit_log(self, log: impl crate::audit::AuditLog) -> Self {
+        Self {
+            audit_log: Some(Arc::new(log)),
+            ..self
+        }
+    }
 }
 
-/// The routes of `C36`–`C42`, and `404 {"detail":"Not Found"}` for everything else (`C44`).
+/// The routes of `C36`–`C42`, those of `C43` where there is an audit log, and `404 {"detail":"Not Found"}` for everything
+/// else (`C44`).
 ///
 /// Put it inside a [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer): without one every route is answered
 /// `500 auth_not_configured`. Routes of your own are merged in or nested as usual.
@@ -79,7 +99,13 @@ pub fn router(routes: Routes) -> Router {
     let manages_keys = RequireLayer::new(KeyAdmin::requirement());
     let key_management =
         |methods: MethodRouter<Arc<Routes>>| methods.route_layer(manages_keys.clone());
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "audit")]
+    let router = match &routes.audit_log {
+        Some(log) => router.merge(audit_log(Arc::clone(log))),
+        None => router,
+    };
+    router
         .route("/v1/utils/authtest", path().get(authtest))
         .route("/v1/whoami/ip", path().get(whoami_ip))
         .route(
@@ -103,9 +129,26 @@ pub fn router(routes: Routes) -> Router {
         .with_state(Arc::new(routes))
 }
 
+#[cfg(feature = "audit")]
+fn audit_log<S>(log: Arc<dyn crate::audit::AuditLog>) -> Router<S> {
+    let reads_the_log = RequireLayer::new(crate::audit::requirement());
+    let page = path().get(audit_log::page);
+    let metadata = path().get(audit_log::metadata);
+    Router::new()
+        .route(
+            "/v1/system_audit_log",
+            page.route_layer(reads_the_log.clone()),
+        )
+        .route(
+            "/v1/system_audit_log/metadata",
+            metadata.route_layer(reads_the_log),
+        )
+        .with_state(log)
+}
+
 /// A path to which methods are added. What it is not asked with is not there (`C44`), and no `Allow`, which axum would put on
 /// a 401 too, tells who has no credential which paths there are (`C1`).
-fn path() -> MethodRouter<Arc<Routes>> {
+fn path<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
     any(not_found)
 }
 

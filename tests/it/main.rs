@@ -3,6 +3,8 @@
 
 mod allowlist;
 mod answers;
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
+mod audit;
 mod compile_fail;
 mod credential;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]

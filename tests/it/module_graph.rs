@@ -8,7 +8,7 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Each imports only what stands before it. A directory is one room.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 34] = [
     "scope",
     "clock",
     "allowlist",
@@ -20,12 +20,15 @@ const ORDER: [&str; 30] = [
     "org_id",
     "usage",
     "principal",
+    "decision_slot",
     "challenge",
     "requirement",
     "rejection",
     "key_store",
     "json",
     "jwt",
+    "redact",
+    "meter",
     "observe",
     "render",
     "grpc",
@@ -39,6 +42,7 @@ const ORDER: [&str; 30] = [
     "audit",
     "key_admin",
     "axum",
+    "manual",
 ];
 
 #[test]
