@@ -267,7 +267,7 @@ fn a_port_that_is_taken_is_named() {
 
 // By default in a file, which outlives the service; what it writes behind is there after a stop.
 #[test]
-fn keys_and_their_last_use_survive_a_restart() {
+fn keys_their_last_use_and_the_audit_log_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (issuer, jwks) = issuer();
     let jwks = jwks.to_str().unwrap();
@@ -297,6 +297,11 @@ fn keys_and_their_last_use_survive_a_restart() {
     assert_eq!(list["data"][0]["id"], key["id"]);
     assert!(list["data"][0]["last_used_at"].is_u64(), "{list}");
     assert_eq!(server.authtest(secret), 200);
+    let (_, log) = server.get("/v1/system_audit_log", &token, "");
+    let types = log.as_array().unwrap().iter().map(|entry| &entry["type"]);
+    let of_type = |name: &str| types.clone().filter(|of| **of == name).count();
+    assert_eq!(of_type("integration_added"), 1, "{log}");
+    assert!(of_type("external_api_call") >= 2, "{log}");
 }
 
 #[test]

@@ -7,19 +7,19 @@ mod answers;
 mod audit;
 mod compile_fail;
 mod credential;
-#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod keys;
-#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod kill;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
 mod module_graph;
-#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
 #[cfg(all(feature = "axum", feature = "jwt"))]
