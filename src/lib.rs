@@ -46,7 +46,7 @@ mod usage;
 #[cfg(any(test, feature = "test-util"))]
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]
-pub use self::jwt::{Algorithm, JwtVerifier, KeySet};
+pub use self::jwt::{Algorithm, Issuer, JwtVerifier, KeySet};
 pub use self::{
     allowlist::{InvalidCidr, IpAllowlist},
     api_key::{
