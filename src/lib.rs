@@ -13,6 +13,8 @@
 
 mod allowlist;
 mod api_key;
+#[cfg(feature = "audit")]
+pub mod audit;
 mod authenticator;
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -47,6 +49,8 @@ mod usage;
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]
 pub use self::jwt::{Algorithm, Issuer, JwtVerifier, KeySet};
+#[cfg(feature = "redb")]
+pub use self::key_store::RedbStore;
 pub use self::{
     allowlist::{InvalidCidr, IpAllowlist},
     api_key::{
@@ -70,3 +74,7 @@ pub use self::{
     scope::{InvalidScope, Scope, Scopes},
     service::CoverbaseAuth,
 };
+
+#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
