@@ -96,3 +96,85 @@ fn boxed(names: impl IntoIterator<Item = impl Into<String>>) -> Box<[Box<str>]> 
         .map(|name| name.into().into_boxed_str())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::jwt::test_issuer::TestIssuer;
+    use crate::jwt::verifier::{JwtRefusal, JwtVerifier};
+    use crate::principal::Role;
+    use crate::scope::Scope;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn reason(verifier: &JwtVerifier, token: &str) -> &'static str {
+        match verifier.verify(token, NOW) {
+            Ok(_) => "accepted",
+            Err(JwtRefusal::Invalid(reason)) => reason,
+            Err(_) => "unavailable",
+        }
+    }
+
+    // T2
+    #[test]
+    fn each_issuer_has_its_own_keys_and_rules() {
+        let ours = TestIssuer::new("https://clerk.coverbase.test");
+        let theirs = TestIssuer::new("https://other.test");
+        let verifier = JwtVerifier::new(ours.issuer(), ours.key_set())
+            .with_authorized_parties([TestIssuer::AUTHORIZED_PARTY])
+            .with_issuer(
+                Issuer::new(theirs.issuer(), theirs.key_set())
+                    .with_audiences(["api"])
+                    .with_claims(|claims| {
+                        Ok(Membership::new(claims.required_string("tenant")?)
+                            .with_role(claims.string("role")?.map(Role::new))
+                            .with_scopes(claims.scopes("scope")?))
+                    }),
+            );
+        let foreign = || {
+            let token = theirs.token().with_claim("aud", "api");
+            let token = token.without_claim("sid").without_claim("azp");
+            token
+                .with_claim("tenant", "org_beta")
+                .with_claim("role", "owner")
+        };
+        assert_eq!(reason(&verifier, &ours.token().sign()), "accepted");
+
+        let token = foreign().with_claim("scope", "audit:read b").sign();
+        let principal = verifier.verify(&token, NOW).unwrap();
+        assert_eq!(principal.org_id().as_str(), "org_beta");
+        assert_eq!(principal.role().map(Role::as_str), Some("owner"));
+        assert_eq!(principal.session_id(), None);
+        assert!(principal.scopes().contains(&Scope::AUDIT_READ));
+        for scopes in [
+            json!(["audit:read", 1]),
+            json!(["a b"]),
+            json!(1),
+            json!(["\u{e9}"]),
+        ] {
+            let token = foreign().with_claim("scope", scopes.clone()).sign();
+            assert_ne!(reason(&verifier, &token), "accepted", "{scopes}");
+        }
+        let token = foreign().with_claim("scope", [""; 0]).sign();
+        assert_eq!(reason(&verifier, &token), "accepted");
+
+        // Neither the keys nor the rules of the one help a token of the other, though their `kid`s are the same.
+        let posing = foreign().with_claim("iss", ours.issuer()).sign();
+        assert_eq!(reason(&verifier, &posing), "the signature is wrong");
+        let posing = ours.token().with_claim("iss", theirs.issuer()).sign();
+        assert_eq!(reason(&verifier, &posing), "the signature is wrong");
+        let token = foreign().without_claim("tenant").sign();
+        assert_eq!(
+            reason(&verifier, &token),
+            "a required claim is absent or empty"
+        );
+        let token = foreign().without_claim("aud").sign();
+        assert_eq!(reason(&verifier, &token), "`aud` is missing");
+
+        // An issuer of the same name takes the other's place.
+        let verifier = verifier.with_issuer(Issuer::new(theirs.issuer(), KeySet::unavailable()));
+        assert_eq!(reason(&verifier, &foreign().sign()), "unavailable");
+    }
+}

@@ -167,7 +167,8 @@ impl fmt::Debug for Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwt::{JwtVerifier, TestIssuer};
+    use crate::jwt::test_issuer::TestIssuer;
+    use crate::jwt::verifier::JwtVerifier;
 
     const ISSUER: &str = "https://clerk.coverbase.test";
     const NOW: u64 = 1_800_000_000;
@@ -253,7 +254,7 @@ mod tests {
             &verifier.clone().with_algorithms([]),
             &token
         ));
-        let other = crate::jwt::Issuer::new("https://other.test", issuer.key_set());
+        let other = crate::jwt::issuer::Issuer::new("https://other.test", issuer.key_set());
         assert!(!is_remembered(&verifier.clone().with_issuer(other), &token));
         assert!(is_remembered(&verifier, &token));
     }
@@ -271,8 +272,8 @@ mod tests {
         const CAPACITY: usize = 256;
         let (issuer, verifier, hot) = seen(CAPACITY);
         let keys = issuer.key_set().keys().unwrap();
-        let session = verifier.settings.verified.get(hot.as_bytes()).unwrap();
-        let verified = &verifier.settings.verified;
+        let session = verifier.verified().get(hot.as_bytes()).unwrap();
+        let verified = verifier.verified();
         let (tokens, hits) = (100_000_u32, 1_000);
         let mut lost = 0;
         for number in 0..tokens {
@@ -297,9 +298,12 @@ mod tests {
     #[cfg(feature = "jwks")]
     #[test]
     fn what_replaced_keys_have_verified_is_unknown_again() {
-        let (_, verifier, token) = seen(10);
+        let (issuer, verifier, token) = seen(10);
+        let verified = verifier.verified();
+        let session = verified.get(token.as_bytes()).unwrap();
+        let keys = issuer.key_set().keys().unwrap();
+        verified.insert(&token, session, Arc::clone(&keys));
         assert!(is_remembered(&verifier, &token));
-        let keys = verifier.settings.issuers[0].key_set.keys().unwrap();
         keys.supersede();
         assert!(!is_remembered(&verifier, &token));
     }
