@@ -21,6 +21,7 @@ use crate::{
     key_store::{KeyRecord, KeyStore, Lookup, LookupAnswer, PendingLookup, StoreError},
     observe,
     principal::{Principal, Role},
+    principal_slot::OwnRequirements,
     rejection::{Rejection, RejectionKind},
     requirement::Requirement,
 };
@@ -42,6 +43,8 @@ pub(crate) struct Authenticator {
 #[derive(Debug)]
 pub(crate) enum Decision {
     Admitted(Principal),
+    /// The request asks for no credential, and whoever makes it is nobody (`C1`).
+    Public,
     Refused(Rejection),
     /// Somebody must be asked first; then [`Authenticator::conclude`].
     Waiting(Waiting),
@@ -74,9 +77,13 @@ impl Authenticator {
 
     #[inline]
     pub(crate) fn decide(&self, parts: &Parts) -> Decision {
+        let required = OwnRequirements::of(&parts.extensions);
+        if required.are_public() {
+            return Decision::Public;
+        }
         match Credential::from_headers(&parts.headers) {
-            Ok(Credential::ApiKey(key)) => self.decide_key(key, parts),
-            Ok(Credential::Jwt(token)) => self.session_principal(token, parts).into(),
+            Ok(Credential::ApiKey(key)) => self.decide_key(key, parts, required),
+            Ok(Credential::Jwt(token)) => self.session_principal(token, required).into(),
             Ok(Credential::Unrecognized) => {
                 Decision::Refused(invalid_key("neither kind of credential"))
             }
@@ -90,11 +97,11 @@ impl Authenticator {
         answer: LookupAnswer,
         parts: &Parts,
     ) -> Result<Principal, Rejection> {
-        self.key_principal(answer, parts)
+        self.key_principal(answer, parts, OwnRequirements::of(&parts.extensions))
     }
 
     #[inline]
-    fn decide_key(&self, key: &[u8], parts: &Parts) -> Decision {
+    fn decide_key(&self, key: &[u8], parts: &Parts, required: OwnRequirements<'_>) -> Decision {
         if !self.key_format.admits(key) {
             return Decision::Refused(invalid_key("not a minted key"));
         }
@@ -102,7 +109,7 @@ impl Authenticator {
             return Decision::Refused(invalid_key("of the other environment"));
         }
         match self.lookup(&KeyDigest::of(key)).into_answer() {
-            Ok(answer) => self.key_principal(answer, parts).into(),
+            Ok(answer) => self.key_principal(answer, parts, required).into(),
             Err(pending) => Decision::Waiting(Waiting::new(pending)),
         }
     }
@@ -124,7 +131,12 @@ impl Authenticator {
     }
 
     #[inline]
-    fn key_principal(&self, answer: LookupAnswer, parts: &Parts) -> Result<Principal, Rejection> {
+    fn key_principal(
+        &self,
+        answer: LookupAnswer,
+        parts: &Parts,
+        required: OwnRequirements<'_>,
+    ) -> Result<Principal, Rejection> {
         let record = match answer {
             Ok(Some(record)) => record,
             Ok(None) => return Err(invalid_key("unknown")),
@@ -145,7 +157,7 @@ impl Authenticator {
             return Err(rejection.of(record.into_principal()));
         }
         record.stamp_last_used(now);
-        self.check_requirement(record.into_principal(), parts)
+        self.check_requirement(record.into_principal(), required)
     }
 
     /// `C22`–`C24`. Nobody looks for the client's address unless somebody asks for it.
@@ -156,7 +168,11 @@ impl Authenticator {
     }
 
     #[cfg(feature = "jwt")]
-    fn session_principal(&self, token: &str, parts: &Parts) -> Result<Principal, Rejection> {
+    fn session_principal(
+        &self,
+        token: &str,
+        required: OwnRequirements<'_>,
+    ) -> Result<Principal, Rejection> {
         use crate::jwt::JwtRefusal;
 
         let Some(verifier) = &self.jwt else {
@@ -172,11 +188,15 @@ impl Authenticator {
                 Rejection::because(RejectionKind::UnauthorizedRole, "not of the layer's roles");
             return Err(rejection.of(principal));
         }
-        self.check_requirement(principal, parts)
+        self.check_requirement(principal, required)
     }
 
     #[cfg(not(feature = "jwt"))]
-    fn session_principal(&self, _token: &str, _parts: &Parts) -> Result<Principal, Rejection> {
+    fn session_principal(
+        &self,
+        _token: &str,
+        _required: OwnRequirements<'_>,
+    ) -> Result<Principal, Rejection> {
         Err(invalid_session("no verifier is configured"))
     }
 
@@ -194,10 +214,9 @@ impl Authenticator {
     fn check_requirement(
         &self,
         principal: Principal,
-        parts: &Parts,
+        required: OwnRequirements<'_>,
     ) -> Result<Principal, Rejection> {
-        let requirement = parts.extensions.get().unwrap_or(&self.requirement);
-        requirement.check(&principal)?;
+        required.check(&self.requirement, &principal)?;
         Ok(principal)
     }
 }

@@ -46,6 +46,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body, as tower-http's CORS and timeout layers put around answers of their own.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::refusal(Bytes::new())
+    }
+}
+
 impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = B::Error;

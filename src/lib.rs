@@ -34,18 +34,21 @@ pub mod jwt;
 pub mod key_admin;
 pub mod key_store;
 mod layer;
+mod listing;
 pub mod manual;
 #[cfg(feature = "metrics")]
 mod meter;
 mod observe;
 mod org_id;
 mod principal;
+mod principal_slot;
 mod redact;
 mod refusal;
 mod rejection;
 mod render;
 mod require;
 mod requirement;
+mod requirements;
 mod scope;
 mod service;
 mod token68;
@@ -76,12 +79,14 @@ pub use self::{
     key_admin::KeyAdmin,
     key_store::{KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError},
     layer::CoverbaseAuthLayer,
+    listing::{Listing, RouteRequirement, UnguardedRoute},
     org_id::OrgId,
     principal::{Principal, PrincipalKind, Role},
     rejection::{Rejection, RejectionKind},
     render::{JsonEnvelope, ProblemJson, Render},
     require::{Require, RequireLayer},
     requirement::Requirement,
+    requirements::{InvalidRoute, Requirements, RequirementsLayer},
     scope::{InvalidScope, Scope, Scopes},
     service::CoverbaseAuth,
 };

@@ -2,8 +2,6 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use http::Extensions;
-
 use crate::{
     allowlist::IpAllowlist,
     api_key::KeyId,
@@ -97,20 +95,6 @@ impl Principal {
         Self {
             identity: Identity::User(Arc::new(identity)),
         }
-    }
-
-    /// The principal of an admitted request, or of the parts of one.
-    ///
-    /// ```
-    /// use coverbase_auth::Principal;
-    ///
-    /// let request = http::Request::new(());
-    /// assert!(Principal::of(request.extensions()).is_none(), "no layer has admitted it");
-    /// ```
-    #[must_use]
-    #[inline]
-    pub fn of(extensions: &Extensions) -> Option<&Self> {
-        extensions.get()
     }
 
     /// Whether it is a key or a user.
