@@ -19,6 +19,7 @@ mod authenticator;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod body;
+mod caller;
 mod challenge;
 mod client_ip;
 mod clock;
@@ -40,6 +41,7 @@ pub mod manual;
 mod meter;
 mod observe;
 mod org_id;
+mod org_scoped;
 mod principal;
 mod principal_slot;
 mod redact;
@@ -51,7 +53,11 @@ mod requirement;
 mod requirements;
 mod scope;
 mod service;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 mod token68;
+#[cfg(feature = "tonic")]
+mod tonic;
 mod usage;
 
 #[cfg(feature = "audit")]
@@ -71,6 +77,7 @@ pub use self::{
         ApiKey, Environment, GeneratorUnavailable, InvalidApiKey, KeyDigest, KeyFormat, KeyId,
     },
     body::ResponseBody,
+    caller::{ServiceAccount, User},
     client_ip::{ClientIpSource, PeerAddr},
     clock::{Clock, SystemClock},
     credential::{Credential, CredentialError},
@@ -81,6 +88,7 @@ pub use self::{
     layer::CoverbaseAuthLayer,
     listing::{Listing, RouteRequirement, UnguardedRoute},
     org_id::OrgId,
+    org_scoped::OrgScoped,
     principal::{Principal, PrincipalKind, Role},
     rejection::{Rejection, RejectionKind},
     render::{JsonEnvelope, ProblemJson, Render},
