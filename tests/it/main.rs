@@ -26,6 +26,7 @@ mod module_graph;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
+mod requirements_layer;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod routes;
 mod secrecy;
