@@ -13,6 +13,10 @@ mod example;
 mod interop;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(feature = "jwks")]
+mod key_server;
+#[cfg(feature = "jwks")]
+mod key_set;
 mod keys;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod kill;
@@ -22,6 +26,7 @@ mod module_graph;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
+mod requirements_layer;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod routes;
 mod secrecy;
