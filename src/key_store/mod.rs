@@ -3,6 +3,8 @@
 //! [`KeyStore`] is all that the layer asks of a store: one method. [`KeyRegistry`] is what
 //! [`KeyAdmin`](crate::KeyAdmin) needs beside it.
 
+#[cfg(feature = "cache")]
+mod cached;
 mod invalidations;
 mod memory;
 
@@ -17,6 +19,8 @@ use std::{
 
 use async_trait::async_trait;
 
+#[cfg(feature = "cache")]
+pub use self::cached::{CacheStats, CachedStore};
 pub use self::{
     invalidations::{Invalidation, Invalidations},
     memory::MemoryStore,
