@@ -9,6 +9,8 @@ mod audit;
 mod cached_store;
 mod compile_fail;
 mod credential;
+#[cfg(all(feature = "axum", feature = "cache"))]
+mod custom_store;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
 #[cfg(feature = "jwt")]

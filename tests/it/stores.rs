@@ -1,20 +1,37 @@
-//! Every store holds to the same rules ([`contract`]).
+//! Every store holds to the same rules ([`contract`]), and a store that breaks one is found out.
 
-use coverbase_auth::{ApiKey, KeyRecord, KeyRegistry, MemoryStore, key_store::contract};
+use async_trait::async_trait;
+use coverbase_auth::{
+    ApiKey, IpAllowlist, KeyDigest, KeyId, KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore,
+    OrgId, Revocation, StoreError, key_store::contract,
+};
+
+async fn holding(keys: Vec<(ApiKey, KeyRecord)>) -> MemoryStore {
+    let store = MemoryStore::new();
+    for (key, record) in keys {
+        store.insert(&key, record);
+    }
+    store
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_holds_to_the_contract() {
-    contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
-        let store = MemoryStore::new();
-        for (key, record) in keys {
-            store.insert(&key, record);
-        }
-        store
-    })
-    .await;
+    contract::key_store(holding).await;
     let store = MemoryStore::new();
     contract::key_registry(async || store.clone()).await;
     contract::last_used(async || store.clone(), async |_: &MemoryStore| {}).await;
+}
+
+#[cfg(feature = "cache")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_holds_to_the_contract() {
+    use coverbase_auth::CachedStore;
+
+    contract::key_store(async |keys| CachedStore::new(holding(keys).await)).await;
+    let store = CachedStore::new(MemoryStore::new());
+    contract::key_registry(async || store.clone()).await;
+    let flush = async |_: &CachedStore<MemoryStore>| {};
+    contract::last_used(async || store.clone(), flush).await;
 }
 
 #[cfg(feature = "redb")]
@@ -36,4 +53,144 @@ async fn redb_holds_to_the_contract() {
     contract::key_registry(async || store.clone()).await;
     let flush = async |store: &RedbStore| store.flush().await.unwrap();
     contract::last_used(async || store.clone(), flush).await;
+}
+
+/// What somebody's store may get wrong.
+#[derive(Debug, Clone, Copy)]
+enum Slip {
+    FailsOnUnknownKeys,
+    ListsNewestFirst,
+    ListsLiveKeysOnly,
+    FindsOtherOrganizationsKeys,
+    RotatesInTwoSteps,
+    RotatesDeadKeys,
+    RevokesFirstEachTime,
+    KeepsTheRecordsAllowlist,
+    SetsTheAllowlistForNewKeysOnly,
+}
+
+// A test that cannot fail is none.
+#[test]
+fn a_slip_is_found_out() {
+    for slip in [
+        Slip::FailsOnUnknownKeys,
+        Slip::ListsNewestFirst,
+        Slip::ListsLiveKeysOnly,
+        Slip::FindsOtherOrganizationsKeys,
+        Slip::RotatesInTwoSteps,
+        Slip::RotatesDeadKeys,
+        Slip::RevokesFirstEachTime,
+        Slip::KeepsTheRecordsAllowlist,
+        Slip::SetsTheAllowlistForNewKeysOnly,
+    ] {
+        let run = std::thread::spawn(move || {
+            let store = Slipping(slip, MemoryStore::new());
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(contract::key_registry(async || store.clone()));
+        });
+        assert!(run.join().is_err(), "{slip:?}");
+    }
+}
+
+/// A store with one slip.
+#[derive(Debug, Clone)]
+struct Slipping(Slip, MemoryStore);
+
+impl KeyStore for Slipping {
+    fn lookup(&self, digest: &KeyDigest) -> Lookup {
+        let store = self.clone();
+        let digest = *digest;
+        Lookup::pending(async move {
+            let found = store.1.lookup(&digest).await?;
+            if found.is_none() && matches!(store.0, Slip::FailsOnUnknownKeys) {
+                return Err(StoreError::new("no row"));
+            }
+            Ok(found)
+        })
+    }
+}
+
+#[async_trait]
+impl KeyRegistry for Slipping {
+    async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
+        let (org_id, allowlist) = (record.org_id().clone(), record.allowlist().clone());
+        self.1.create(digest, record).await?;
+        if matches!(self.0, Slip::KeepsTheRecordsAllowlist) && !allowlist.is_empty() {
+            self.1.set_allowlist(&org_id, allowlist).await?;
+        }
+        Ok(())
+    }
+
+    async fn list(&self, org_id: &OrgId) -> Result<Vec<KeyRecord>, StoreError> {
+        let mut keys = self.1.list(org_id).await?;
+        match self.0 {
+            Slip::ListsNewestFirst => keys.reverse(),
+            Slip::ListsLiveKeysOnly => keys.retain(|key| !key.is_revoked()),
+            _ => {}
+        }
+        Ok(keys)
+    }
+
+    async fn find(&self, org_id: &OrgId, key_id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        if matches!(self.0, Slip::FindsOtherOrganizationsKeys) {
+            return Ok(Some(KeyRecord::new(key_id.clone(), org_id.clone())));
+        }
+        self.1.find(org_id, key_id).await
+    }
+
+    async fn rotate(
+        &self,
+        key_id: &KeyId,
+        digest: KeyDigest,
+        replacement: KeyRecord,
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let org_id = replacement.org_id().clone();
+        match self.0 {
+            Slip::RotatesInTwoSteps => {
+                let old = self.1.find(&org_id, key_id).await?;
+                if !old.is_some_and(|old| old.is_live_at(now)) {
+                    return Ok(false);
+                }
+                tokio::task::yield_now().await;
+                self.1.create(digest, replacement).await?;
+                self.1.revoke(&org_id, key_id, now).await?;
+                Ok(true)
+            }
+            Slip::RotatesDeadKeys => {
+                self.1.create(digest, replacement).await?;
+                Ok(self.1.revoke(&org_id, key_id, now).await?.is_some())
+            }
+            _ => self.1.rotate(key_id, digest, replacement, now).await,
+        }
+    }
+
+    async fn revoke(
+        &self,
+        org_id: &OrgId,
+        key_id: &KeyId,
+        now: u64,
+    ) -> Result<Option<Revocation>, StoreError> {
+        let mut revocation = self.1.revoke(org_id, key_id, now).await?;
+        if matches!(self.0, Slip::RevokesFirstEachTime) {
+            revocation.iter_mut().for_each(|it| it.is_first = true);
+        }
+        Ok(revocation)
+    }
+
+    async fn allowlist(&self, org_id: &OrgId) -> Result<IpAllowlist, StoreError> {
+        self.1.allowlist(org_id).await
+    }
+
+    async fn set_allowlist(
+        &self,
+        org_id: &OrgId,
+        allowlist: IpAllowlist,
+    ) -> Result<(), StoreError> {
+        let has_keys = !self.1.list(org_id).await?.is_empty();
+        if has_keys && matches!(self.0, Slip::SetsTheAllowlistForNewKeysOnly) {
+            return Ok(());
+        }
+        self.1.set_allowlist(org_id, allowlist).await
+    }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
+    sync::Barrier,
     task::{JoinHandle, JoinSet},
 };
 
@@ -72,10 +73,11 @@ pub(super) async fn only_a_live_key_is_rotated<S: KeyStore + KeyRegistry>(store:
 pub(super) async fn of_two_rotations_one_is_done<S: KeyStore + KeyRegistry + Clone>(store: S) {
     let old = new_record(&new_org());
     let old_digest = created(&store, old.clone()).await;
-    let mut rotations = JoinSet::new();
+    let (mut rotations, start) = (JoinSet::new(), Arc::new(Barrier::new(32)));
     for _ in 0..32 {
-        let (store, old) = (store.clone(), old.clone());
+        let (store, old, start) = (store.clone(), old.clone(), Arc::clone(&start));
         rotations.spawn(async move {
+            start.wait().await;
             let digest = new_key().digest();
             let replacement = new_record(old.org_id());
             let done = store.rotate(old.key_id(), digest, replacement, NOW).await;
@@ -125,10 +127,11 @@ where
 {
     let record = new_record(&new_org());
     created(&store, record.clone()).await;
-    let mut revocations = JoinSet::new();
+    let (mut revocations, start) = (JoinSet::new(), Arc::new(Barrier::new(32)));
     for _ in 0..32 {
-        let (store, record) = (store.clone(), record.clone());
+        let (store, record, start) = (store.clone(), record.clone(), Arc::clone(&start));
         revocations.spawn(async move {
+            start.wait().await;
             let revocation = store.revoke(record.org_id(), record.key_id(), NOW).await;
             answer("revoke", revocation).is_some_and(|revocation| revocation.is_first)
         });

@@ -1,0 +1,38 @@
+//! The example of a store of one's own holds to what every store must.
+
+use std::collections::HashMap;
+
+use coverbase_auth::{ApiKey, CachedStore, KeyRecord, key_store::contract};
+use serde_json::{Value, json};
+
+#[allow(dead_code, reason = "it has a main of its own")]
+#[path = "../../examples/custom_store.rs"]
+mod example;
+
+#[tokio::test]
+async fn a_store_over_a_key_service_holds_to_the_contract() {
+    let service = async |keys: Vec<(ApiKey, KeyRecord)>| {
+        let keys = keys.iter().map(|(key, record)| {
+            let secret = key.expose_secret().to_owned();
+            (secret, as_the_service_writes_it(record))
+        });
+        example::stub(keys.collect::<HashMap<_, _>>())
+            .await
+            .unwrap()
+    };
+    contract::key_store(service).await;
+    contract::key_store(async |keys| CachedStore::new(service(keys).await)).await;
+}
+
+fn as_the_service_writes_it(record: &KeyRecord) -> Value {
+    let scopes: Vec<_> = record.scopes().iter().map(ToString::to_string).collect();
+    json!({
+        "id": record.key_id().as_str(),
+        "subject": record.org_id().as_str(),
+        "name": record.name(),
+        "scopes": scopes,
+        "claims": {"allowlist": record.allowlist().to_strings()},
+        "expiration": record.expires_at().map(|seconds| seconds * 1000),
+        "revoked": record.is_revoked(),
+    })
+}
