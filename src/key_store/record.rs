@@ -242,7 +242,7 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// For those who implement a [`KeyRegistry`].
+    /// For those who implement a [`KeyRegistry`](super::KeyRegistry).
     #[must_use]
     pub const fn new(record: KeyRecord, is_first: bool) -> Self {
         Self { record, is_first }
