@@ -16,6 +16,8 @@ mod jwt;
 mod keys;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod module_graph;
 mod requirements;
 #[cfg(all(feature = "axum", feature = "jwt"))]
