@@ -246,10 +246,6 @@ Use it: an ordinary route, and one that asks for the scope keys:manage, which it
     curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
     curl -H "Authorization: Bearer $SECRET" http://{address}/v1/api-keys
 
-Who did what?
-
-    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/system_audit_log
-
 Restrict the organization's keys to a network, try again from outside of it, and lift the restriction.
 
     curl -H "Authorization: Bearer $TOKEN" -d '{{"api_ip_allowlist":["203.0.113.0/24"]}}' http://{address}/v1/org/org_demo
@@ -262,6 +258,10 @@ Rotate the key, revoke its replacement too, and list what there was.
     curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
     curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/$(field id)/revoke
     curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/api-keys
+
+Who did what?
+
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/system_audit_log
 
 "#
     )

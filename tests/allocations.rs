@@ -266,6 +266,50 @@ fn a_refusal_for_scopes_allocates_its_answer_alone() {
     assert_eq!(total, own);
 }
 
+/// C35: the record, its slot in the extensions, and the id that the answer carries; one less where the request brings one.
+#[cfg(feature = "audit")]
+#[test]
+fn auditing_allocates_three_times() {
+    use coverbase_auth::audit::{AuditLayer, AuditRecord, AuditSink};
+    use http::header::CONTENT_TYPE;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl AuditSink for Nowhere {
+        fn record(&self, _: AuditRecord) {}
+    }
+
+    let key = ApiKey::generate(Environment::Live);
+    let [_, auth] = layers(&key);
+    let audit = AuditLayer::new(Nowhere);
+    let json = tower::util::MapResponseLayer::new(|mut response: Response<_>| {
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    });
+    // A server's URIs are parts of what it has read.
+    let uri = http::Uri::from_static("/v1/reports?page=2");
+    for (brought, expected) in [(None, 3), (Some("req-1"), 2)] {
+        let request = || {
+            let mut request = request(key.expose_secret(), 3);
+            *request.uri_mut() = uri.clone();
+            // The map of extensions has room for three.
+            let peer = PeerAddr::new(([203, 0, 113, 9], 443));
+            request.extensions_mut().insert(peer);
+            let brought = brought.map(HeaderValue::from_static);
+            brought.map(|id| request.headers_mut().insert("x-request-id", id));
+            request
+        };
+        let (plain, _) = serve((&auth, &json).layer(Inner), request());
+        let audited = || serve((&audit, &auth, &json).layer(Inner), request());
+        audited();
+        let (total, response) = audited();
+        assert!(response.headers().contains_key("x-request-id"));
+        assert_eq!(total - plain, expected);
+    }
+}
+
 /// The same answer, of constants.
 fn answer_by_hand(rejection: Rejection, answered: &HeaderMap) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(b"{}"));

@@ -76,7 +76,7 @@ fn every_printed_line_works_when_pasted() {
     let answers: Vec<Value> = answers.map(Result::unwrap).collect();
 
     let success = json!({"msg": "Auth successful"});
-    assert_eq!(answers.len(), 10, "{answers:#?}");
+    assert_eq!(answers.len(), 11, "{answers:#?}");
     assert_eq!(answers[0], success);
     assert_eq!(answers[1], json!({"client_ip": "127.0.0.1"}));
     assert_eq!(answers[2], success);
@@ -100,6 +100,18 @@ fn every_printed_line_works_when_pasted() {
     assert_eq!(names.len(), 2);
     assert!(names.contains(&"ci") && names.iter().any(|name| name.starts_with("ci (rotated ")));
     assert!(listed.iter().all(|key| key["revoked"] == true));
+    let records = answers[10].as_array().unwrap().iter();
+    let events: Vec<_> = records.map(|record| &record["event_type"]).collect();
+    for event in [
+        "external_api_call",
+        "integration_added",
+        "integration_updated",
+    ] {
+        assert!(
+            events.iter().any(|of| **of == event),
+            "{event} in {events:?}"
+        );
+    }
 }
 
 /// A key set in a file, with its issuer.

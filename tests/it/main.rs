@@ -22,6 +22,8 @@ mod keys;
 mod kill;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod module_graph;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
