@@ -37,6 +37,15 @@ impl<B> ResponseBody<B> {
         }
     }
 
+    /// The inner body, or what `refused` makes of a refusal's bytes.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_inner_or_else(self, refused: impl FnOnce(Full<Bytes>) -> B) -> B {
+        match self.source {
+            Source::Inner { body } => body,
+            Source::Refusal { body } => refused(body),
+        }
+    }
+
     pub(crate) fn refusal(body: Bytes) -> Self {
         Self {
             source: Source::Refusal {

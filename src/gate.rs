@@ -64,7 +64,9 @@ impl Gate {
 }
 
 fn mark_credentials_sensitive(headers: &mut HeaderMap) {
-    let credentials = headers.iter_mut().filter(|(name, _)| **name == AUTHORIZATION);
+    let credentials = headers
+        .iter_mut()
+        .filter(|(name, _)| **name == AUTHORIZATION);
     for (_, credential) in credentials {
         credential.set_sensitive(true);
     }

@@ -19,6 +19,7 @@ mod authenticator;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod body;
+mod caller;
 mod challenge;
 mod client_ip;
 mod clock;
@@ -38,8 +39,10 @@ mod listing;
 pub mod manual;
 #[cfg(feature = "metrics")]
 mod meter;
+mod negotiate;
 mod observe;
 mod org_id;
+mod org_scoped;
 mod principal;
 mod principal_slot;
 mod redact;
@@ -51,7 +54,11 @@ mod requirement;
 mod requirements;
 mod scope;
 mod service;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 mod token68;
+#[cfg(feature = "tonic")]
+mod tonic;
 mod usage;
 
 #[cfg(feature = "audit")]
@@ -71,6 +78,7 @@ pub use self::{
         ApiKey, Environment, GeneratorUnavailable, InvalidApiKey, KeyDigest, KeyFormat, KeyId,
     },
     body::ResponseBody,
+    caller::{ServiceAccount, User},
     client_ip::{ClientIpSource, PeerAddr},
     clock::{Clock, SystemClock},
     credential::{Credential, CredentialError},
@@ -80,7 +88,9 @@ pub use self::{
     key_store::{KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError},
     layer::CoverbaseAuthLayer,
     listing::{Listing, RouteRequirement, UnguardedRoute},
+    negotiate::Negotiated,
     org_id::OrgId,
+    org_scoped::OrgScoped,
     principal::{Principal, PrincipalKind, Role},
     rejection::{Rejection, RejectionKind},
     render::{JsonEnvelope, ProblemJson, Render},

@@ -17,6 +17,11 @@ pub(crate) fn admitted(principal: &Principal) {
         .increment(1);
 }
 
+pub(crate) fn let_through() {
+    counter!("coverbase_auth.decisions", "outcome" => "public", "credential" => "none")
+        .increment(1);
+}
+
 pub(crate) fn refused(rejection: &Rejection, headers: &HeaderMap) {
     let credential = match rejection.principal() {
         Some(principal) => credential_of(principal),

@@ -43,6 +43,8 @@ fn name_in_span(principal: &Principal) {
 }
 
 pub(crate) fn let_through(parts: &Parts) {
+    #[cfg(feature = "metrics")]
+    meter::let_through();
     debug!(
         target: TARGET,
         {

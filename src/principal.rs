@@ -27,7 +27,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// It cannot be made by hand:
+/// It cannot be made by hand, but for tests ([`testing`](crate::testing), feature `test-util`):
 ///
 /// ```compile_fail
 /// let forged = coverbase_auth::Principal { identity: todo!() };
@@ -38,7 +38,7 @@ pub struct Principal {
 }
 
 #[derive(Clone)]
-enum Identity {
+pub(crate) enum Identity {
     ServiceAccount(Arc<ServiceAccountIdentity>),
     User(Arc<UserIdentity>),
 }
@@ -88,13 +88,17 @@ impl Principal {
     }
 
     #[cfg_attr(
-        not(feature = "jwt"),
-        expect(dead_code, reason = "called by the jwt module alone")
+        not(any(test, feature = "jwt", feature = "test-util")),
+        expect(dead_code, reason = "users come from tokens, or from tests")
     )]
     pub(crate) fn user(identity: UserIdentity) -> Self {
         Self {
             identity: Identity::User(Arc::new(identity)),
         }
+    }
+
+    pub(crate) const fn new(identity: Identity) -> Self {
+        Self { identity }
     }
 
     /// Whether it is a key or a user.
@@ -167,6 +171,10 @@ impl Principal {
             Identity::ServiceAccount(account) => account.key_id.as_str(),
             Identity::User(user) => &user.user_id,
         }
+    }
+
+    pub(crate) fn into_identity(self) -> Identity {
+        self.identity
     }
 
     fn as_service_account(&self) -> Option<&ServiceAccountIdentity> {

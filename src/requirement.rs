@@ -39,13 +39,13 @@ pub struct Requirement {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Keys {
+pub(crate) enum Keys {
     None,
     WithAll(Scopes),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Users {
+pub(crate) enum Users {
     Any,
     WithOneOf(Arc<[Role]>),
 }
@@ -141,6 +141,11 @@ impl Requirement {
             is_public: false,
             ..self
         }
+    }
+
+    #[cfg(feature = "openapi")]
+    pub(crate) const fn accepted(&self) -> (&Keys, &Users) {
+        (&self.keys, &self.users)
     }
 
     #[inline]
