@@ -44,7 +44,9 @@ fn a_key_costs_at_most_300_bytes_beyond_its_strings() {
 /// Ten keys in each organization, with a name and two scopes.
 fn bytes_per_key(keys: usize) -> usize {
     let store = MemoryStore::new();
-    let secrets: Vec<_> = (0..keys).map(|_| ApiKey::generate(Environment::Live)).collect();
+    let secrets: Vec<_> = (0..keys)
+        .map(|_| ApiKey::generate(Environment::Live))
+        .collect();
     let before = IN_USE.load(Ordering::Relaxed);
     let mut strings = 0;
     for (organization, secrets) in secrets.chunks(10).enumerate() {

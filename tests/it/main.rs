@@ -5,10 +5,16 @@ mod allowlist;
 mod answers;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
 mod audit;
+#[cfg(feature = "axum")]
+mod axum;
 mod compile_fail;
 mod credential;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
+#[cfg(feature = "axum")]
+mod examples;
+#[cfg(feature = "axum")]
+mod hyper;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
@@ -19,6 +25,8 @@ mod kill;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
 mod module_graph;
+#[cfg(all(feature = "audit", feature = "openapi"))]
+mod openapi;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
@@ -33,4 +41,6 @@ mod sockets;
 mod store_faults;
 mod stores;
 mod support;
+#[cfg(all(feature = "axum", feature = "tonic"))]
+mod tonic;
 mod tower;
