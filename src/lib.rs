@@ -39,6 +39,7 @@ mod listing;
 pub mod manual;
 #[cfg(feature = "metrics")]
 mod meter;
+mod negotiate;
 mod observe;
 mod org_id;
 mod org_scoped;
@@ -87,6 +88,7 @@ pub use self::{
     key_store::{KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError},
     layer::CoverbaseAuthLayer,
     listing::{Listing, RouteRequirement, UnguardedRoute},
+    negotiate::Negotiated,
     org_id::OrgId,
     org_scoped::OrgScoped,
     principal::{Principal, PrincipalKind, Role},

@@ -34,6 +34,11 @@ pub(crate) fn let_through() {
         .increment(1);
 }
 
+pub(crate) fn let_through() {
+    counter!("coverbase_auth.decisions", "outcome" => "public", "credential" => "none")
+        .increment(1);
+}
+
 pub(crate) fn refused(rejection: &Rejection, headers: &HeaderMap) {
     macro_rules! decision {
         ($credential:literal) => {

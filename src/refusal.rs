@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    Response,
+    HeaderMap, Response,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
@@ -21,12 +21,12 @@ pub(crate) fn respond(
     request: &Parts,
 ) -> Response<Bytes> {
     observe::refused(&rejection, request);
-    if grpc::is_grpc(&request.headers) {
-        let response = GrpcStatus::new().render(&rejection, request);
-        with_rejection(response, rejection)
+    let response = if grpc::is_grpc(&request.headers) {
+        GrpcStatus::new().render(&rejection, request)
     } else {
-        with_headers(render.render(&rejection, request), rejection)
-    }
+        render.render(&rejection, request)
+    };
+    with_headers(response, rejection)
 }
 
 /// The contract's envelope, for a refusal that is no longer beside its request.
@@ -34,19 +34,18 @@ pub(crate) fn envelope(rejection: Rejection) -> Response<Bytes> {
     with_headers(JsonEnvelope::new().answer(&rejection), rejection)
 }
 
-/// Adds what no renderer may forget (`C30`, `C31`).
 fn with_headers(mut response: Response<Bytes>, rejection: Rejection) -> Response<Bytes> {
-    let headers = response.headers_mut();
+    add_headers(response.headers_mut(), &rejection);
+    response.extensions_mut().insert(rejection);
+    response
+}
+
+/// Adds what no renderer may forget (`C30`, `C31`). A gRPC client finds it in its metadata.
+pub(crate) fn add_headers(headers: &mut HeaderMap, rejection: &Rejection) {
     if let Some(challenge) = rejection.challenge() {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(retry_after) = rejection.retry_after() {
         headers.insert(RETRY_AFTER, retry_after);
     }
-    with_rejection(response, rejection)
-}
-
-fn with_rejection(mut response: Response<Bytes>, rejection: Rejection) -> Response<Bytes> {
-    response.extensions_mut().insert(rejection);
-    response
 }

@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, Environment, IpAllowlist, KeyFormat, KeyRecord, KeyStore, Lookup,
-    MemoryStore, PeerAddr, Principal, Rejection, RejectionKind, RequireLayer, Requirement, Scope,
-    StoreError,
+    MemoryStore, PeerAddr, Principal, Rejection, RejectionKind, RequireLayer, Requirement,
+    RequirementsLayer, Scope, StoreError,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::AUTHORIZATION};
 use tower::{Layer, Service, ServiceExt};
@@ -176,6 +176,31 @@ fn an_admitted_request_allocates_nothing_of_the_layers_own() {
         }
     }
     assert_eq!(counts, [""; 0]);
+}
+
+// A table outside makes the room: the requirement and the principal's place are one extension, filled where it lies.
+#[test]
+fn a_slot_spares_the_layer_every_allocation() {
+    let key = ApiKey::generate(Environment::Live);
+    let requirement = Requirement::scopes([Scope::KEYS_MANAGE, Scope::from_static("a:b")]);
+    let table = RequirementsLayer::new()
+        .any("/{*rest}", requirement)
+        .with_principal_slot();
+    for layer in layers(&key) {
+        let prepared = |mut request: Request<()>| {
+            *request.uri_mut() = http::Uri::from_static("/v1/keys");
+            let peer = PeerAddr::new(([203, 0, 113, 9], 443));
+            request.extensions_mut().insert(peer);
+            let (_, mut response) = serve(table.layer(Inner), request);
+            std::mem::take(response.extensions_mut())
+        };
+        let mut request = request(key.expose_secret(), 5);
+        *request.extensions_mut() = prepared(Request::new(()));
+        let (count, response) = serve(layer.layer(Inner), request);
+        assert!(Principal::of(response.extensions()).is_some());
+        assert!(response.extensions().get::<Principal>().is_none());
+        assert_eq!(count, 0);
+    }
 }
 
 // C29–C31: a refusal costs what its answer costs when it is put together by hand.

@@ -5,10 +5,16 @@ mod allowlist;
 mod answers;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
 mod audit;
+#[cfg(feature = "axum")]
+mod axum;
 mod compile_fail;
 mod credential;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
+#[cfg(feature = "axum")]
+mod examples;
+#[cfg(feature = "axum")]
+mod hyper;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
@@ -26,6 +32,9 @@ mod lifecycle;
 mod metrics;
 mod module_graph;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "openapi"))]
+mod openapi;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
 mod requirements_layer;
@@ -39,4 +48,6 @@ mod sockets;
 mod store_faults;
 mod stores;
 mod support;
+#[cfg(all(feature = "axum", feature = "tonic"))]
+mod tonic;
 mod tower;
