@@ -47,6 +47,8 @@ mod usage;
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]
 pub use self::jwt::{Algorithm, JwtVerifier, KeySet};
+#[cfg(feature = "postgres")]
+pub use self::key_store::PostgresStore;
 pub use self::{
     allowlist::{InvalidCidr, IpAllowlist},
     api_key::{

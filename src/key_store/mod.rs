@@ -5,6 +5,8 @@
 
 mod invalidations;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 
 use std::{
     error::Error,
@@ -17,6 +19,8 @@ use std::{
 
 use async_trait::async_trait;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::{ConnectError, PostgresConfig, PostgresStore};
 pub use self::{
     invalidations::{Invalidation, Invalidations},
     memory::MemoryStore,
