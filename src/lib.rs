@@ -13,6 +13,8 @@
 
 mod allowlist;
 mod api_key;
+#[cfg(feature = "audit")]
+pub mod audit;
 mod authenticator;
 #[cfg(feature = "axum")]
 pub mod axum;

@@ -90,6 +90,22 @@ impl MemoryStore {
         self.shared.records.pin().get(digest).cloned()
     }
 
+    /// Nobody takes a key over by making it anew.
+    fn free(
+        &self,
+        organization: &Organization,
+        digest: &KeyDigest,
+        record: &KeyRecord,
+    ) -> Result<(), StoreError> {
+        if organization.keys.contains_key(record.key_id()) {
+            return Err(StoreError::new("the id of the new key is taken"));
+        }
+        if self.shared.records.pin().contains_key(digest) {
+            return Err(StoreError::new("the digest of the new key is taken"));
+        }
+        Ok(())
+    }
+
     /// Nothing under the lock can leave the organizations half changed, so a poisoned lock is none.
     fn organizations(&self) -> MutexGuard<'_, HashMap<OrgId, Organization>> {
         let organizations = self.shared.organizations.lock();
@@ -113,6 +129,7 @@ impl KeyRegistry for MemoryStore {
     async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
         let mut organizations = self.organizations();
         let organization = organizations.entry(record.org_id().clone()).or_default();
+        self.free(organization, &digest, &record)?;
         let record = record.with_allowlist(organization.allowlist.clone());
         self.put(organization, digest, record);
         Ok(())
@@ -157,6 +174,7 @@ impl KeyRegistry for MemoryStore {
         else {
             return Ok(false);
         };
+        self.free(organization, &digest, &replacement)?;
         // The old key dies first. Until this call answers nobody has the new secret, so no caller sees a gap.
         self.put(organization, rotated_digest, rotated.with_revoked_at(now));
         let replacement = replacement.with_allowlist(organization.allowlist.clone());

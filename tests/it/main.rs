@@ -1,0 +1,2 @@
+#[cfg(feature = "test-util")]
+mod stores;
