@@ -10,6 +10,8 @@ pub mod contract;
 mod event;
 mod id;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod query;
 mod record;
 mod text;

@@ -11,6 +11,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{config::PostgresConfig, failure::Failure, schema};
 
+/// How long an answer takes at the least before its connection is doubted.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// The values of a statement's parameters.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -89,18 +92,51 @@ impl Connections {
         deadline: Instant,
     ) -> Result<Vec<Row>, Failure> {
         let client = within(deadline, self.pool.get()).await??;
-        let answer = within(deadline, async {
-            let statement = client.prepare_cached(statement).await?;
-            client.query(&statement, parameters).await
-        });
-        match answer.await {
-            Ok(rows) => Ok(rows?),
-            Err(no_answer) => {
-                // Nobody else is to wait behind this statement, nor to find that the rest of the connections are as dead.
-                drop(Object::take(client));
-                self.retire_idle();
-                Err(no_answer)
-            }
+        let mut loan = Loan::new(client, &self.pool);
+        let answer = within(deadline, loan.rows(statement, parameters)).await?;
+        loan.is_answered = true;
+        Ok(answer?)
+    }
+}
+
+/// A connection while a statement is under way on it.
+struct Loan<'a> {
+    client: Option<Object>,
+    pool: &'a Pool,
+    since: Instant,
+    is_answered: bool,
+}
+
+impl<'a> Loan<'a> {
+    fn new(client: Object, pool: &'a Pool) -> Self {
+        Self {
+            client: Some(client),
+            pool,
+            since: Instant::now(),
+            is_answered: false,
+        }
+    }
+
+    async fn rows(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let Some(client) = &self.client else {
+            return Ok(Vec::new());
+        };
+        let statement = client.prepare_cached(statement).await?;
+        client.query(&statement, parameters).await
+    }
+}
+
+/// Whoever has waited for so long and then leaves has found a connection that may be dead: nobody else is to wait behind that
+/// statement, nor to find out the same of the others. A caller who hangs up earlier costs no connection.
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered && self.since.elapsed() > PATIENCE {
+            drop(self.client.take().map(Object::take));
+            self.pool.retain(|_, _| false);
         }
     }
 }
@@ -110,13 +146,14 @@ async fn within<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Fa
     answer.map_err(|_elapsed| Failure::no_answer())
 }
 
-/// What the database or the role may have set otherwise. The server gives a statement up when we do.
+/// What the database or the role may have set otherwise. The server gives a statement up a little earlier than we do, so that
+/// the connection outlives it.
 fn set_session(schema: &str, timeout: Duration) -> Hook {
     let session = format!(
         "SET search_path = {schema}; \
          SET default_transaction_isolation = 'read committed'; \
          SET statement_timeout = {}",
-        timeout.as_millis()
+        (timeout - timeout / 8).as_millis().max(1)
     );
     Hook::async_fn(move |client, _| {
         let session = session.clone();

@@ -19,11 +19,11 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::task::JoinSet;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, types::ToSql};
 
 pub use self::config::{ConnectError, PostgresConfig};
 use self::{
-    connections::Connections,
+    connections::{Connections, Parameters},
     failure::Failure,
     listen::Listener,
     rows::{Values, bigint},
@@ -138,6 +138,24 @@ impl PostgresStore {
         flushed
     }
 
+    /// The rows of a statement that changes nothing.
+    pub(crate) async fn read(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        Ok(self.shared.connections.read(statement, parameters).await?)
+    }
+
+    /// The rows of a statement that changes something.
+    pub(crate) async fn write(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        Ok(self.shared.connections.write(statement, parameters).await?)
+    }
+
     fn publish(&self, invalidation: &Invalidation) {
         self.shared.invalidations.publish(invalidation);
     }
@@ -145,9 +163,9 @@ impl PostgresStore {
     async fn find_one(
         &self,
         statement: &'static str,
-        parameters: &[&(dyn ToSql + Sync)],
+        parameters: Parameters<'_>,
     ) -> Result<Option<KeyRecord>, StoreError> {
-        let rows = self.shared.connections.read(statement, parameters).await?;
+        let rows = self.read(statement, parameters).await?;
         let record = rows.first().map(|row| {
             let allowlist = rows::allowlist(row)?;
             rows::record(row, allowlist, &self.shared.usage.log)
@@ -176,10 +194,7 @@ impl KeyStore for PostgresStore {
 impl KeyRegistry for PostgresStore {
     async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
         let values = Values::new(&digest, &record);
-        let connections = &self.shared.connections;
-        connections
-            .write(statements::CREATE, &values.parameters())
-            .await?;
+        self.write(statements::CREATE, &values.parameters()).await?;
         self.publish(&Invalidation::Key(digest));
         Ok(())
     }
@@ -190,10 +205,7 @@ impl KeyRegistry for PostgresStore {
         }
         self.flush().await?;
         let allowlist = self.allowlist(org_id).await?;
-        let connections = &self.shared.connections;
-        let rows = connections
-            .read(statements::LIST, &[&org_id.as_str()])
-            .await?;
+        let rows = self.read(statements::LIST, &[&org_id.as_str()]).await?;
         let log = &self.shared.usage.log;
         let records = rows
             .iter()
@@ -224,8 +236,7 @@ impl KeyRegistry for PostgresStore {
         let (key_id, now) = (key_id.as_str(), bigint(now));
         let mut parameters = values.parameters().to_vec();
         parameters.extend::<[&(dyn ToSql + Sync); 2]>([&key_id, &now]);
-        let connections = &self.shared.connections;
-        let rows = connections.write(statements::ROTATE, &parameters).await?;
+        let rows = self.write(statements::ROTATE, &parameters).await?;
         let Some(rotated) = rows.first() else {
             return Ok(false);
         };
@@ -243,10 +254,8 @@ impl KeyRegistry for PostgresStore {
         if !is_storable(org_id.as_str()) || !is_storable(key_id.as_str()) {
             return Ok(None);
         }
-        self.flush().await?;
         let (org_id, key_id, now) = (org_id.as_str(), key_id.as_str(), bigint(now));
-        let connections = &self.shared.connections;
-        let rows = connections
+        let rows = self
             .write(statements::REVOKE, &[&org_id, &key_id, &now])
             .await?;
         let Some(row) = rows.first() else {
@@ -262,8 +271,7 @@ impl KeyRegistry for PostgresStore {
         if !is_storable(org_id.as_str()) {
             return Ok(IpAllowlist::new());
         }
-        let connections = &self.shared.connections;
-        let rows = connections
+        let rows = self
             .read(statements::ALLOWLIST, &[&org_id.as_str()])
             .await?;
         let allowlist = rows.first().map(rows::allowlist).transpose()?;
@@ -276,9 +284,7 @@ impl KeyRegistry for PostgresStore {
         allowlist: IpAllowlist,
     ) -> Result<(), StoreError> {
         let networks = allowlist.to_strings();
-        let connections = &self.shared.connections;
-        connections
-            .write(statements::SET_ALLOWLIST, &[&org_id.as_str(), &networks])
+        self.write(statements::SET_ALLOWLIST, &[&org_id.as_str(), &networks])
             .await?;
         self.publish(&Invalidation::Organization(org_id.clone()));
         Ok(())

@@ -5,7 +5,10 @@ use tokio_postgres::{Error, GenericClient};
 
 /// What has been done to the tables, in order. A migration only ever adds, so that instances of the version before it go on
 /// while others are deployed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/1_keys.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/1_keys.sql"),
+    include_str!("migrations/2_audit_records.sql"),
+];
 
 /// Everybody who migrates anything here waits for this lock. Its number is the crate's name, more or less.
 const LOCK: i64 = 0x00C0_7E4B_A5EA_0714;
