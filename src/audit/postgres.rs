@@ -53,10 +53,14 @@ impl AuditStore for PostgresStore {
 #[async_trait]
 impl AuditLog for PostgresStore {
     async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        let search = query.search.as_deref().unwrap_or_default();
+        // No text in PostgreSQL has a NUL in it.
+        if org_id.as_str().contains('\0') || search.contains('\0') {
+            return Ok(AuditPage::new(Vec::new(), 0));
+        }
         let types = query.admitted_types();
         let types: Vec<_> = types.into_iter().map(AuditEventType::as_str).collect();
         let (first, last) = window(query);
-        let search = query.search.as_deref().unwrap_or_default();
         let rows = self
             .read(
                 QUERY,
