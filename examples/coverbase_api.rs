@@ -4,7 +4,9 @@
 //! cargo run --release --example coverbase_api --features full
 //! ```
 
-use std::{net::SocketAddr, process::ExitCode, str::FromStr};
+use std::{
+    io::Write as _, net::SocketAddr, process::ExitCode, str::FromStr, sync::Arc, time::Duration,
+};
 
 use clap::Parser;
 use coverbase_auth::{
@@ -13,7 +15,10 @@ use coverbase_auth::{
     axum::routes::{self, Routes},
     jwt::TestIssuer,
 };
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify, time::sleep};
+
+/// How long a stop waits for requests that are on their way: a client that stalls must not keep the service up.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The Coverbase authentication contract, served.
 #[derive(Debug, Parser)]
@@ -110,15 +115,42 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let address = listener.local_addr()?;
-    println!("listening on http://{address}");
+    // Whoever has read the first line may stop the service.
+    let stop = stop_signal()?;
+    print(&format!("listening on http://{address}\n"));
     if let Some(issuer) = own_issuer {
-        print_first_steps(address, &admin_token(&issuer, &options));
+        print(&first_steps(address, &admin_token(&issuer, &options)));
     }
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stop_signal()?)
-        .await?;
+
+    let stopping = Arc::new(Notify::new());
+    let server = axum::serve(
+        listener,
+        app.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown({
+        let stopping = Arc::clone(&stopping);
+        async move {
+            stop.await;
+            stopping.notify_one();
+        }
+    });
+    let grace_is_over = async {
+        stopping.notified().await;
+        sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = server => served?,
+        () = grace_is_over => {}
+    }
     Ok(())
+}
+
+/// A reader that has seen enough and hung up is no reason to stop serving.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// A session of an administrator, good for an hour.
@@ -135,8 +167,9 @@ fn admin_token(issuer: &TestIssuer, options: &Options) -> String {
     }
 }
 
-fn print_first_steps(address: SocketAddr, token: &str) {
-    println!(
+/// What to paste into a shell, line by line or all at once.
+fn first_steps(address: SocketAddr, token: &str) -> String {
+    format!(
         r#"
 No --jwks was given: this token, of an administrator of org_demo, is good for an hour.
 
@@ -147,23 +180,32 @@ Who am I, and from where?
     curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/utils/authtest
     curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/whoami/ip
 
-Make a key; its secret is shown this once. Then list the keys.
+Make a key; its secret is shown this once.
 
-    curl -H "Authorization: Bearer $TOKEN" -d '{{"name":"ci","scopes":["audit:read"]}}' http://{address}/v1/api-keys
-    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/api-keys
+    KEY=$(curl -s -H "Authorization: Bearer $TOKEN" -d '{{"name":"ci","scopes":["audit:read"]}}' http://{address}/v1/api-keys)
+    field() {{ echo "$KEY" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }}
+    SECRET=$(field secret) ID=$(field id)
 
-Use the secret, rotate the key and revoke it by its id.
+Use it: an ordinary route, and one that asks for the scope keys:manage, which it does not carry.
 
-    curl -H "Authorization: Bearer SECRET" http://{address}/v1/utils/authtest
-    curl -H "Authorization: Bearer SECRET" http://{address}/v1/api-keys
-    curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/ID/rotate
-    curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/ID/revoke
+    curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
+    curl -H "Authorization: Bearer $SECRET" http://{address}/v1/api-keys
 
-Restrict the organization's keys to a network.
+Restrict the organization's keys to a network, try again from outside of it, and lift the restriction.
 
     curl -H "Authorization: Bearer $TOKEN" -d '{{"api_ip_allowlist":["203.0.113.0/24"]}}' http://{address}/v1/org/org_demo
+    curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
+    curl -H "Authorization: Bearer $TOKEN" -d '{{"api_ip_allowlist":[]}}' http://{address}/v1/org/org_demo
+
+Rotate the key, revoke its replacement too, and list what there was.
+
+    KEY=$(curl -s -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/$ID/rotate)
+    curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
+    curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/$(field id)/revoke
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/api-keys
+
 "#
-    );
+    )
 }
 
 /// Completes on SIGTERM and on Ctrl-C.

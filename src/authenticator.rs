@@ -110,10 +110,10 @@ impl Authenticator {
     /// `C5`
     #[inline]
     fn serves_environment_of(&self, key: &[u8]) -> bool {
-        match (self.environment, Environment::of(key)) {
-            (Some(served), Some(of_key)) => served == of_key,
-            _ => true,
-        }
+        let Some(served) = self.environment else {
+            return true;
+        };
+        Environment::of(key).is_none_or(|of_key| of_key == served)
     }
 
     /// A store that panics is one that cannot answer.

@@ -52,9 +52,10 @@ impl Clock for SystemClock {
 #[cfg(target_os = "linux")]
 #[inline]
 fn unix_seconds() -> u64 {
-    use rustix::time::{ClockId, clock_gettime};
+    use nix::time::{ClockId, clock_gettime};
 
-    u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).unwrap_or(0)
+    let since = clock_gettime(ClockId::CLOCK_REALTIME_COARSE);
+    since.map_or(0, |since| u64::try_from(since.tv_sec()).unwrap_or(0))
 }
 
 #[cfg(not(target_os = "linux"))]

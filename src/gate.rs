@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Response,
+    Response,
     header::{AUTHORIZATION, Entry},
     request::Parts,
 };
@@ -22,26 +22,25 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Prepares an admitted request for the inner service, to which its credential is marked sensitive (`C33`).
     #[inline]
     pub(crate) fn admit(&self, parts: &mut Parts, principal: Principal) {
         observe::admitted(&principal);
         if self.strips_credential {
             parts.headers.remove(AUTHORIZATION);
+        } else if let Some(credential) = parts.headers.get_mut(AUTHORIZATION) {
+            credential.set_sensitive(true);
         }
         parts.extensions.insert(principal);
     }
 
-    pub(crate) fn refuse(&self, rejection: Rejection, parts: &Parts) -> Response<Bytes> {
-        refusal::respond(&*self.render, rejection, parts)
-    }
-}
-
-/// `C33`: from here on `Debug` of the headers shows `Sensitive`, to a renderer as well as to the inner service.
-#[inline]
-pub(crate) fn mark_credential_sensitive(headers: &mut HeaderMap) {
-    if let Entry::Occupied(mut values) = headers.entry(AUTHORIZATION) {
-        for value in values.iter_mut() {
-            value.set_sensitive(true);
+    /// Answers a refused request, whose credentials, there may be several, are marked sensitive to the renderer.
+    pub(crate) fn refuse(&self, rejection: Rejection, mut parts: Parts) -> Response<Bytes> {
+        if let Entry::Occupied(mut credentials) = parts.headers.entry(AUTHORIZATION) {
+            for credential in credentials.iter_mut() {
+                credential.set_sensitive(true);
+            }
         }
+        refusal::respond(&*self.render, rejection, &parts)
     }
 }

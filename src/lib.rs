@@ -51,6 +51,8 @@ pub use self::clock::TestClock;
 pub use self::jwt::{Algorithm, JwtVerifier, KeySet};
 #[cfg(feature = "postgres")]
 pub use self::key_store::PostgresStore;
+#[cfg(feature = "redb")]
+pub use self::key_store::RedbStore;
 pub use self::{
     allowlist::{InvalidCidr, IpAllowlist},
     api_key::{
@@ -74,3 +76,7 @@ pub use self::{
     scope::{InvalidScope, Scope, Scopes},
     service::CoverbaseAuth,
 };
+
+#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -56,18 +56,3 @@ pub(crate) fn store_failed(error: &StoreError) {
 pub(crate) fn store_panicked() {
     error!(target: TARGET, "the key store panicked; the request is answered 503");
 }
-
-#[cfg(feature = "postgres")]
-pub(crate) fn changes_lost(reason: &str) {
-    warn!(target: TARGET, reason, "changes of other instances are not heard of: caches are bypassed");
-}
-
-#[cfg(feature = "postgres")]
-pub(crate) fn changes_resumed() {
-    info!(target: TARGET, "changes of other instances are heard of");
-}
-
-#[cfg(feature = "postgres")]
-pub(crate) fn usage_not_written(reason: &str) {
-    warn!(target: TARGET, reason, "when keys were last used could not be written; it is tried again");
-}

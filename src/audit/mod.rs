@@ -14,6 +14,8 @@ mod memory;
 mod postgres;
 mod query;
 mod record;
+#[cfg(feature = "redb")]
+mod redb;
 mod text;
 
 use std::{fmt, sync::Arc};

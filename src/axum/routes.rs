@@ -10,10 +10,10 @@ use axum::{
         rejection::{BytesRejection, PathRejection},
     },
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, any},
 };
 use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
@@ -76,21 +76,37 @@ impl Routes {
 /// Put it inside a [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer): without one every route is answered
 /// `500 auth_not_configured`. Routes of your own are merged in or nested as usual.
 pub fn router(routes: Routes) -> Router {
-    let key_management = Router::new()
-        .route("/v1/api-keys", get(list_keys).post(create_key))
-        .route("/v1/api-keys/{id}/rotate", post(rotate_key))
-        .route("/v1/api-keys/{id}/revoke", post(revoke_key))
-        .route("/v1/org/{id}", post(set_allowlist))
-        .route_layer(RequireLayer::new(KeyAdmin::requirement()));
+    let manages_keys = RequireLayer::new(KeyAdmin::requirement());
+    let key_management =
+        |methods: MethodRouter<Arc<Routes>>| methods.route_layer(manages_keys.clone());
     Router::new()
-        .route("/v1/utils/authtest", get(authtest))
-        .route("/v1/whoami/ip", get(whoami_ip))
-        .route("/v1/org/{id}", get(organization))
-        .merge(key_management)
+        .route("/v1/utils/authtest", path().get(authtest))
+        .route("/v1/whoami/ip", path().get(whoami_ip))
+        .route(
+            "/v1/api-keys",
+            key_management(path().get(list_keys).post(create_key)),
+        )
+        .route(
+            "/v1/api-keys/{id}/rotate",
+            key_management(path().post(rotate_key)),
+        )
+        .route(
+            "/v1/api-keys/{id}/revoke",
+            key_management(path().post(revoke_key)),
+        )
+        .route(
+            "/v1/org/{id}",
+            key_management(path().post(set_allowlist)).get(organization),
+        )
         .fallback(not_found)
-        .method_not_allowed_fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .with_state(Arc::new(routes))
+}
+
+/// A path to which methods are added. What it is not asked with is not there (`C44`), and no `Allow`, which axum would put on
+/// a 401 too, tells who has no credential which paths there are (`C1`).
+fn path() -> MethodRouter<Arc<Routes>> {
+    any(not_found)
 }
 
 async fn authtest(_: Principal) -> Json<serde_json::Value> {
@@ -190,8 +206,14 @@ impl<T: Serialize> IntoResponse for Secret<T> {
     }
 }
 
-/// The one parameter of a path. Text that no id can hold names nothing that is there (`C44`).
+/// The `{id}` of a path. Text that no id can hold names nothing that is there (`C44`).
 struct Id<T>(T);
+
+/// By its name: a router that this one is nested in may have parameters of its own.
+#[derive(Deserialize)]
+struct PathParams {
+    id: String,
+}
 
 impl<T: From<String>, S: Send + Sync> FromRequestParts<S> for Id<T> {
     type Rejection = Rejection;
@@ -200,9 +222,9 @@ impl<T: From<String>, S: Send + Sync> FromRequestParts<S> for Id<T> {
         parts: &mut http::request::Parts,
         state: &S,
     ) -> Result<Self, Rejection> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(id) = path.map_err(|_: PathRejection| RejectionKind::NotFound)?;
-        Ok(Self(id.into()))
+        let path = Path::<PathParams>::from_request_parts(parts, state).await;
+        let Path(params) = path.map_err(|_: PathRejection| RejectionKind::NotFound)?;
+        Ok(Self(params.id.into()))
     }
 }
 

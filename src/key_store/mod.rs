@@ -9,6 +9,9 @@ mod invalidations;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redb")]
+pub(crate) mod redb;
+mod table;
 
 use std::{
     error::Error,
@@ -23,6 +26,8 @@ use async_trait::async_trait;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::{ConnectError, PostgresConfig, PostgresStore};
+#[cfg(feature = "redb")]
+pub use self::redb::{OpenError, OpenErrorKind, RedbStore};
 pub use self::{
     invalidations::{Invalidation, Invalidations},
     memory::MemoryStore,

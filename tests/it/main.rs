@@ -1,4 +1,32 @@
+//! The behaviour of the layer, rule by rule: each file is named for what it holds, each test cites the contract (`C…`) or
+//! the threat (`T…`). Beside every refusal stands the request that passes.
+
+mod allowlist;
+mod answers;
+mod compile_fail;
+mod credential;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod example;
+#[cfg(feature = "jwt")]
+mod interop;
+#[cfg(feature = "jwt")]
+mod jwt;
+mod keys;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod lifecycle;
+mod module_graph;
 #[cfg(all(feature = "postgres", feature = "audit", feature = "test-util"))]
 mod postgres;
+mod requirements;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod routes;
+mod secrecy;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod service;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod sockets;
+mod store_faults;
 #[cfg(feature = "test-util")]
 mod stores;
+mod support;
+mod tower;

@@ -40,11 +40,10 @@ pub(super) async fn a_digest_is_compared_whole<S: KeyStore>(
 pub(super) async fn a_record_is_found_as_it_was_put<S: KeyStore>(
     make: impl AsyncFn(Vec<(ApiKey, KeyRecord)>) -> S,
 ) {
-    let org_id = new_org();
     let networks = allowlist(&["203.0.113.0/24", "2001:db8::/32", "10.0.0.0/8"]);
     let keys = [
-        (new_key(), new_record(&org_id)),
-        (new_key(), rich_record(&org_id).with_allowlist(networks)),
+        (new_key(), new_record(&new_org())),
+        (new_key(), rich_record(&new_org()).with_allowlist(networks)),
     ];
     let store = make(keys.to_vec()).await;
     for (key, record) in keys {

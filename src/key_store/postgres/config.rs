@@ -1,10 +1,10 @@
-//! Where a [`PostgresStore`] finds its database, and how it uses it.
+//! Where a store finds its database, and how it uses it.
 
 use std::time::Duration;
 
-use super::{PostgresStore, backoff::Backoff, failure::Failure, schema, server::Server};
+use super::{schema, server::Server};
 
-/// A database, and how a [`PostgresStore`] uses it.
+/// A database, and how a [`PostgresStore`](super::PostgresStore) uses it.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -116,38 +116,9 @@ impl PostgresConfig {
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
-
-    /// Connects, makes the tables or brings them up to date, and listens to the other instances. A server that is away is
-    /// tried again until the time is over; one that refuses is not.
-    ///
-    /// It must be called on a tokio runtime, which the store's two tasks run on until its last clone is dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError::Failed`], after the [timeout](Self::with_connect_timeout) at the latest.
-    pub async fn connect(self) -> Result<PostgresStore, ConnectError> {
-        let mut last = Failure::no_answer();
-        let attempts = async {
-            let mut backoff = Backoff::new();
-            loop {
-                match PostgresStore::open(&self).await {
-                    Err(failure) if failure.is_passing() => last = failure,
-                    conclusion => return conclusion,
-                }
-                tokio::time::sleep(backoff.delay()).await;
-            }
-        };
-        let conclusion = tokio::time::timeout(self.connect_timeout, attempts).await;
-        conclusion
-            .unwrap_or_else(|_elapsed| Err(last))
-            .map_err(|failure| ConnectError::Failed {
-                server: self.server.to_string(),
-                reason: failure.reason().to_owned(),
-            })
-    }
 }
 
-/// Why there is no [`PostgresStore`]. It says what to do about it, and never holds the password.
+/// Why there is no [`PostgresStore`](super::PostgresStore). It says what to do about it, and never holds the password.
 ///
 /// ```
 /// use coverbase_auth::key_store::PostgresConfig;

@@ -13,6 +13,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{AsyncMessage, Client};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::{info, warn};
 
 use super::{
     backoff::Backoff,
@@ -23,8 +24,9 @@ use super::{
 use crate::{
     api_key::KeyDigest,
     key_store::{Invalidation, Invalidations},
-    observe,
 };
+
+const TARGET: &str = "coverbase_auth";
 
 /// Two of them and an answer that does not come are less than the five seconds in which a dead connection is found.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -63,13 +65,17 @@ impl Listener {
         loop {
             let Err(failure) = self.attend(session).await;
             self.invalidations.publish(&Invalidation::Lost);
-            observe::changes_lost(failure.reason());
+            warn!(
+                target: TARGET,
+                reason = failure.reason(),
+                "changes of other instances go unheard: caches are bypassed"
+            );
             // They lead to the same server, and may be as dead without knowing it.
             self.connections.retire_idle();
             session = self.reopen().await;
             self.connections.retire_idle();
             self.invalidations.publish(&Invalidation::Resumed);
-            observe::changes_resumed();
+            info!(target: TARGET, "changes of other instances are heard again");
         }
     }
 

@@ -23,6 +23,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 pub use self::config::{ConnectError, PostgresConfig};
 use self::{
+    backoff::Backoff,
     connections::{Connections, Parameters},
     failure::Failure,
     listen::Listener,
@@ -72,6 +73,37 @@ struct Shared {
     invalidations: Invalidations,
     /// Aborted when the last clone of the store is dropped.
     tasks: Mutex<JoinSet<()>>,
+}
+
+impl PostgresConfig {
+    /// Connects, makes the tables or brings them up to date, and listens to the other instances. A server that is away is
+    /// tried again until the time is over; one that refuses is not.
+    ///
+    /// It must be called on a tokio runtime, which the store's two tasks run on until its last clone is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Failed`], after the [timeout](Self::with_connect_timeout) at the latest.
+    pub async fn connect(self) -> Result<PostgresStore, ConnectError> {
+        let mut last = Failure::no_answer();
+        let attempts = async {
+            let mut backoff = Backoff::new();
+            loop {
+                match PostgresStore::open(&self).await {
+                    Err(failure) if failure.is_passing() => last = failure,
+                    conclusion => return conclusion,
+                }
+                tokio::time::sleep(backoff.delay()).await;
+            }
+        };
+        let conclusion = tokio::time::timeout(self.connect_timeout, attempts).await;
+        conclusion
+            .unwrap_or_else(|_elapsed| Err(last))
+            .map_err(|failure| ConnectError::Failed {
+                server: self.server.to_string(),
+                reason: failure.reason().to_owned(),
+            })
+    }
 }
 
 impl PostgresStore {

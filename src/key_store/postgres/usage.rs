@@ -3,12 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
+use tracing::warn;
 
 use super::{connections::Connections, failure::Failure, rows::bigint, statements};
-use crate::{
-    key_store::{Usage, UsageLog},
-    observe,
-};
+use crate::key_store::{Usage, UsageLog};
 
 /// How far behind it may be.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -29,7 +27,11 @@ impl WriteBehind {
         loop {
             sleep(INTERVAL).await;
             if let Err(failure) = self.flush().await {
-                observe::usage_not_written(failure.reason());
+                warn!(
+                    target: "coverbase_auth",
+                    reason = failure.reason(),
+                    "when keys were last used is not written yet"
+                );
             }
         }
     }
