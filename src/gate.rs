@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{
-    Response,
-    header::{AUTHORIZATION, Entry},
-    request::Parts,
-};
+use http::{HeaderMap, Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     authenticator::Authenticator, observe, principal::Principal, refusal, rejection::Rejection,
@@ -26,21 +22,52 @@ impl Gate {
     #[inline]
     pub(crate) fn admit(&self, parts: &mut Parts, principal: Principal) {
         observe::admitted(&principal);
+        self.tell_outer_layers(parts, &principal);
         if self.strips_credential {
             parts.headers.remove(AUTHORIZATION);
         } else if let Some(credential) = parts.headers.get_mut(AUTHORIZATION) {
             credential.set_sensitive(true);
         }
-        parts.extensions.insert(principal);
+        principal.put_into(&mut parts.extensions);
+    }
+
+    /// Prepares a request that nobody has to answer for (`C1`): what it may present is not read, and kept as secret as if it
+    /// had been.
+    pub(crate) fn let_through(&self, parts: &mut Parts) {
+        observe::let_through(parts);
+        if self.strips_credential {
+            parts.headers.remove(AUTHORIZATION);
+        } else {
+            mark_credentials_sensitive(&mut parts.headers);
+        }
     }
 
     /// Answers a refused request, whose credentials, there may be several, are marked sensitive to the renderer.
     pub(crate) fn refuse(&self, rejection: Rejection, mut parts: Parts) -> Response<Bytes> {
-        if let Entry::Occupied(mut credentials) = parts.headers.entry(AUTHORIZATION) {
-            for credential in credentials.iter_mut() {
-                credential.set_sensitive(true);
-            }
+        if let Some(principal) = rejection.principal() {
+            self.tell_outer_layers(&parts, principal);
         }
+        mark_credentials_sensitive(&mut parts.headers);
         refusal::respond(&*self.render, rejection, &parts)
+    }
+
+    /// The credential has resolved, whatever else is decided (`C34`).
+    #[inline]
+    fn tell_outer_layers(&self, parts: &Parts, principal: &Principal) {
+        #[cfg(feature = "audit")]
+        if let Some(slot) = parts.extensions.get::<crate::decision_slot::DecisionSlot>() {
+            slot.fill(principal, self.authenticator.client_ip.client_ip(parts));
+        }
+        #[cfg(not(feature = "audit"))]
+        let _ = (parts, principal);
+    }
+}
+
+fn mark_credentials_sensitive(headers: &mut HeaderMap) {
+    let credentials = headers
+        .iter_mut()
+        .filter(|(name, _)| **name == AUTHORIZATION);
+    for (_, credential) in credentials {
+        credential.set_sensitive(true);
     }
 }

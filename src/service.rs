@@ -67,6 +67,11 @@ where
                 let request = Request::from_parts(parts, body);
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }
+            Decision::Public => {
+                self.gate.let_through(&mut parts);
+                let request = Request::from_parts(parts, body);
+                ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
+            }
             Decision::Refused(rejection) => {
                 ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, parts)))
             }

@@ -1,13 +1,13 @@
 //! What every [`AuditStore`] must do, as a test to run against yours.
 
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
     AuditEventGroup, AuditEventType, AuditQuery, AuditRecord, AuditRecordId, AuditStore,
-    call::ApiCall,
+    call::{ApiCall, Outcome},
     change::{Change, FieldChange, Target},
 };
 use crate::{key_store::KeyRecord, principal::Principal};
@@ -191,15 +191,20 @@ pub async fn check(store: impl AuditStore) {
 pub(super) fn calls(org_id: &str, n: u64) -> Vec<AuditRecord> {
     let call = |n| {
         let call = ApiCall {
+            id: AuditRecordId::at((START + n) * 1000),
             method: Method::GET,
-            uri: Uri::try_from(format!("/v1/reports/{n}?page=2&secret=hunter2")).unwrap(),
-            route: None,
-            status: Some(StatusCode::OK),
-            duration: Duration::from_millis(12),
-            client_ip: None,
+            target: Some(
+                format!("/v1/reports/{n}?page=2&secret=hunter2")
+                    .parse()
+                    .unwrap(),
+            ),
+            route: OnceLock::new(),
             request_id: None,
+            caller: OnceLock::new(),
+            outcome: Outcome::default(),
         };
-        AuditRecord::of_call(AuditRecordId::at((START + n) * 1000), key_of(org_id), call)
+        call.outcome.set_status(StatusCode::OK);
+        AuditRecord::of_call(key_of(org_id), Arc::new(call))
     };
     (0..n).map(call).collect()
 }

@@ -1,18 +1,39 @@
 //! The public-API audit log: who called what, and what became of it (`C34`, `C35`, `C43`).
 //!
-//! An [`AuditRecord`] is given to an [`AuditSink`], which takes it without waiting; an [`AuditStore`] is written in batches;
-//! whoever may read asks an [`AuditLog`].
+//! An [`AuditLayer`] notes each authenticated call of `/v1/*` and gives an [`AuditRecord`] of it to an [`AuditSink`],
+//! which takes it without waiting. [`AuditQueue`] is the sink for everyday: bounded, with a writer of its own that appends
+//! batches to an [`AuditStore`]. Whoever may read asks an [`AuditLog`].
+//!
+//! ```
+//! use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, audit::{AuditLayer, AuditQueue, MemoryAuditLog}};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let log = MemoryAuditLog::new();
+//! let queue = AuditQueue::spawn(log.clone());
+//!
+//! // The audit layer stands outside: refusals are calls too.
+//! let layers = (AuditLayer::new(queue.clone()), CoverbaseAuthLayer::new(MemoryStore::new()));
+//! # let _ = layers;
+//!
+//! // When the service has stopped serving: what is queued is written.
+//! queue.shutdown().await;
+//! # }
+//! ```
 
 mod call;
 mod change;
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
 mod event;
+mod future;
 mod id;
+mod layer;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod pending;
 mod query;
+mod queue;
 mod record;
 #[cfg(feature = "redb")]
 mod redb;
@@ -25,9 +46,12 @@ use async_trait::async_trait;
 pub(crate) use self::change::{Change, FieldChange, Target};
 pub use self::{
     event::{AuditEventGroup, AuditEventType, AuditMetadata},
+    future::AuditFuture,
     id::{AuditRecordId, InvalidAuditRecordId},
+    layer::{Audit, AuditLayer},
     memory::MemoryAuditLog,
     query::{AuditPage, AuditQuery, InvalidParameter},
+    queue::AuditQueue,
     record::{AuditEntry, AuditRecord, InvalidAuditEntry},
 };
 use crate::{

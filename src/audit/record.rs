@@ -1,6 +1,6 @@
 //! A record: as it is taken, and as it is read.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
@@ -28,14 +28,15 @@ pub struct AuditRecord {
 
 #[derive(Clone)]
 enum Event {
-    Call(ApiCall),
+    Call(Arc<ApiCall>),
     Change(Box<Change>),
 }
 
 impl AuditRecord {
-    pub(super) const fn of_call(id: AuditRecordId, caller: Principal, call: ApiCall) -> Self {
+    #[inline]
+    pub(super) fn of_call(caller: Principal, call: Arc<ApiCall>) -> Self {
         Self {
-            id,
+            id: call.id,
             actor: caller,
             event: Event::Call(call),
         }
@@ -123,7 +124,7 @@ impl AuditRecord {
 
     fn target_id(&self) -> String {
         match &self.event {
-            Event::Call(call) => call.request_id(self.id),
+            Event::Call(call) => call.request_id(),
             Event::Change(change) => on_one_line(change.target.id(), MAX_TEXT).into_owned(),
         }
     }
@@ -137,7 +138,7 @@ impl AuditRecord {
 
     fn data(&self) -> Value {
         match &self.event {
-            Event::Call(call) => call.data(self.id, &self.actor),
+            Event::Call(call) => call.data(&self.actor),
             Event::Change(change) => change.data(),
         }
     }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use crate::redact::{self, REDACTED, looks_like_a_credential};
+
 /// The longest path, in bytes.
 pub(super) const MAX_PATH: usize = 2_048;
 
@@ -34,24 +36,9 @@ fn is_odd(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The path as it came, still percent-encoded. A segment that is a credential, which somebody took for an id, is not shown.
-pub(super) fn path(path: &str) -> Cow<'_, str> {
-    let is_secret =
-        |segment: &&str| looks_like_a_credential(&percent_decode_str(segment).decode_utf8_lossy());
-    if !path.split('/').any(|segment| is_secret(&segment)) {
-        return on_one_line(path, MAX_PATH);
-    }
-    let shown: Vec<_> = path
-        .split('/')
-        .map(|segment| {
-            if is_secret(&segment) {
-                REDACTED
-            } else {
-                segment
-            }
-        })
-        .collect();
-    Cow::Owned(on_one_line(&shown.join("/"), MAX_PATH).into_owned())
+/// The path as it came, still percent-encoded.
+pub(super) fn path(path: &str) -> String {
+    on_one_line(&redact::path(path), MAX_PATH).into_owned()
 }
 
 /// The names in a query, decoded, each once, in the order of their first occurrence; never a value (`C35`).
@@ -76,20 +63,18 @@ pub(super) fn parameter_names(query: &str) -> Vec<String> {
     names
 }
 
-const REDACTED: &str = "[redacted]";
-
-/// A key's secret is longer than any key's id; three parts that begin as a JSON object does are a JWT.
-fn looks_like_a_credential(text: &str) -> bool {
-    const LONGEST_ID: usize = 40;
-
-    (text.starts_with("ak_") && text.len() > LONGEST_ID)
-        || (text.starts_with("eyJ") && text.matches('.').count() >= 2)
+/// Of 1 to 128 visible ASCII characters, and no credential that went astray.
+#[inline]
+pub(super) fn is_request_id(value: &[u8]) -> bool {
+    (1..=128).contains(&value.len())
+        && value.iter().all(u8::is_ascii_graphic)
+        && str::from_utf8(value).is_ok_and(|id| !looks_like_a_credential(id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api_key::{ApiKey, Environment, KeyId};
+    use crate::api_key::{ApiKey, Environment};
 
     // T13
     #[test]
@@ -106,26 +91,32 @@ mod tests {
 
     // C33
     #[test]
-    fn a_credential_that_was_taken_for_an_id_is_not_shown() {
+    fn a_credential_is_no_name() {
         let secret = ApiKey::generate(Environment::Live);
         let secret = secret.expose_secret();
-        let id = KeyId::try_generate().unwrap();
-        assert_eq!(
-            path(&format!("/v1/api-keys/{secret}/revoke")),
-            "/v1/api-keys/[redacted]/revoke"
-        );
-        let spelled = secret.replacen("ak", "%61k", 1);
-        assert_eq!(
-            path(&format!("/v1/api-keys/{spelled}")),
-            "/v1/api-keys/[redacted]"
-        );
-        assert_eq!(path("/v1/x/eyJhbGciOi.eyJzdWIi.c2ln"), "/v1/x/[redacted]");
-        let passes = format!("/v1/api-keys/{}/revoke", id.as_str());
-        assert_eq!(path(&passes), passes);
-        assert_eq!(
-            parameter_names(&format!("{secret}&{secret}=1&a")),
-            ["[redacted]", "a"]
-        );
+        let query = format!("{secret}&{secret}=1&a");
+        assert_eq!(parameter_names(&query), ["[redacted]", "a"]);
+    }
+
+    // T13
+    #[test]
+    fn a_request_id_is_a_sane_token() {
+        for sane in ["1", "req_7f3a-9!~", &"x".repeat(128)] {
+            assert!(is_request_id(sane.as_bytes()), "{sane}");
+        }
+        let secret = ApiKey::generate(Environment::Live);
+        for odd in [
+            "",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "\u{e9}",
+            "a\u{7f}",
+            &"x".repeat(129),
+            secret.expose_secret(),
+        ] {
+            assert!(!is_request_id(odd.as_bytes()), "{odd}");
+        }
     }
 
     // C35

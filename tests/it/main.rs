@@ -3,21 +3,32 @@
 
 mod allowlist;
 mod answers;
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
+mod audit;
 mod compile_fail;
 mod credential;
-#[cfg(all(feature = "axum", feature = "jwt"))]
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(feature = "jwks")]
+mod key_server;
+#[cfg(feature = "jwks")]
+mod key_set;
 mod keys;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+mod kill;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
 mod module_graph;
 #[cfg(all(feature = "postgres", feature = "audit", feature = "test-util"))]
 mod postgres;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+mod program;
 mod requirements;
+mod requirements_layer;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod routes;
 mod secrecy;
@@ -26,7 +37,6 @@ mod service;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod sockets;
 mod store_faults;
-#[cfg(feature = "test-util")]
 mod stores;
 mod support;
 mod tower;

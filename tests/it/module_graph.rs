@@ -8,7 +8,7 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Each imports only what stands before it. A directory is one room.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 37] = [
     "scope",
     "clock",
     "allowlist",
@@ -20,12 +20,18 @@ const ORDER: [&str; 30] = [
     "org_id",
     "usage",
     "principal",
+    "decision_slot",
     "challenge",
     "requirement",
+    "listing",
     "rejection",
+    "principal_slot",
+    "requirements",
     "key_store",
     "json",
     "jwt",
+    "redact",
+    "meter",
     "observe",
     "render",
     "grpc",
@@ -39,6 +45,7 @@ const ORDER: [&str; 30] = [
     "audit",
     "key_admin",
     "axum",
+    "manual",
 ];
 
 #[test]
@@ -63,8 +70,11 @@ fn every_file_has_its_room_in_the_order() {
 #[test]
 fn no_file_is_long() {
     let long = sources().into_iter().filter_map(|(path, text)| {
-        let lines = text.lines().count();
-        (lines >= 500).then(|| format!("src/{path} has {lines} lines"))
+        let lines = text
+            .lines()
+            .take_while(|line| *line != "mod tests {")
+            .count();
+        (lines >= 450).then(|| format!("src/{path} has {lines} lines"))
     });
     assert_eq!(long.collect::<Vec<_>>(), [""; 0]);
 }
