@@ -69,6 +69,8 @@ pub use self::audit::{
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]
 pub use self::jwt::{Algorithm, Issuer, JwtVerifier, KeySet};
+#[cfg(feature = "cache")]
+pub use self::key_store::CachedStore;
 #[cfg(feature = "postgres")]
 pub use self::key_store::PostgresStore;
 #[cfg(feature = "redb")]

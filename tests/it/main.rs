@@ -5,6 +5,8 @@ mod allowlist;
 mod answers;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
 mod audit;
+#[cfg(feature = "cache")]
+mod cached_store;
 mod compile_fail;
 mod credential;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
