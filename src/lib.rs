@@ -72,6 +72,8 @@ pub use self::clock::TestClock;
 pub use self::jwt::{Algorithm, Issuer, JwtVerifier, KeySet};
 #[cfg(feature = "cache")]
 pub use self::key_store::CachedStore;
+#[cfg(feature = "postgres")]
+pub use self::key_store::PostgresStore;
 #[cfg(feature = "redb")]
 pub use self::key_store::RedbStore;
 pub use self::{

@@ -33,9 +33,10 @@ mod lifecycle;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod module_graph;
-#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 #[cfg(all(feature = "audit", feature = "openapi"))]
 mod openapi;
+#[cfg(all(feature = "postgres", feature = "audit", feature = "test-util"))]
+mod postgres;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
