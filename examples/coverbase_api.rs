@@ -1,19 +1,27 @@
-//! A whole Coverbase service: section 8 of the contract, on an embedded store.
+//! A whole Coverbase service: section 8 of the contract, on an embedded store that outlives it.
 //!
 //! ```text
 //! cargo run --release --example coverbase_api --features full
 //! ```
 
-use std::{net::SocketAddr, process::ExitCode, str::FromStr};
+use std::{
+    io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr, sync::Arc,
+    time::Duration,
+};
 
 use clap::Parser;
 use coverbase_auth::{
-    ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, MemoryStore,
-    SystemClock,
+    ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, KeyStore,
+    MemoryStore, RedbStore, StoreError, SystemClock,
+    audit::{AuditLayer, AuditQueue, AuditStore, MemoryAuditLog},
     axum::routes::{self, Routes},
     jwt::TestIssuer,
+    key_store::OpenError,
 };
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify, time::sleep};
+
+/// How long a stop waits for requests that are on their way: a client that stalls must not keep the service up.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The Coverbase authentication contract, served.
 #[derive(Debug, Parser)]
@@ -22,9 +30,9 @@ struct Options {
     #[arg(long, env = "COVERBASE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Where keys are kept: `memory`
-    #[arg(long, env = "COVERBASE_STORE", default_value = "memory")]
-    store: Store,
+    /// Where keys are kept: in a file, `redb://PATH`, or until the service stops, `memory`
+    #[arg(long, env = "COVERBASE_STORE", default_value = "redb://coverbase.redb")]
+    store: StoreUrl,
 
     /// The key set that session tokens are verified with, a file; without one the service makes a signing key of its own
     #[arg(long, env = "COVERBASE_JWKS", value_name = "FILE")]
@@ -52,18 +60,64 @@ struct Options {
     trusted_proxies: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Store {
+#[derive(Debug, Clone)]
+enum StoreUrl {
     Memory,
+    Redb(PathBuf),
 }
 
-impl FromStr for Store {
-    type Err = String;
+impl FromStr for StoreUrl {
+    type Err = &'static str;
 
-    fn from_str(store: &str) -> Result<Self, String> {
-        match store {
-            "memory" => Ok(Self::Memory),
-            _ => Err("expected `memory`".to_owned()),
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        match url.split_once("://") {
+            None if url == "memory" => Ok(Self::Memory),
+            Some(("redb", path)) if !path.is_empty() => Ok(Self::Redb(path.into())),
+            _ => Err("expected `redb://PATH` or `memory`"),
+        }
+    }
+}
+
+/// The engine that keeps the keys and the audit log.
+enum Store {
+    Memory(MemoryStore, Arc<MemoryAuditLog>),
+    Redb(RedbStore),
+}
+
+impl Store {
+    fn open(url: &StoreUrl) -> Result<Self, OpenError> {
+        Ok(match url {
+            StoreUrl::Memory => Self::Memory(MemoryStore::new(), Arc::default()),
+            StoreUrl::Redb(path) => Self::Redb(RedbStore::open(path)?),
+        })
+    }
+
+    fn keys(&self) -> Arc<dyn KeyStore> {
+        match self {
+            Self::Memory(store, _) => Arc::new(store.clone()),
+            Self::Redb(store) => Arc::new(store.clone()),
+        }
+    }
+
+    fn admin(&self) -> KeyAdmin {
+        match self {
+            Self::Memory(store, _) => KeyAdmin::new(store.clone()),
+            Self::Redb(store) => KeyAdmin::new(store.clone()),
+        }
+    }
+
+    fn audit(&self) -> Arc<dyn AuditStore> {
+        match self {
+            Self::Memory(_, log) => Arc::clone(log) as _,
+            Self::Redb(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// Writes what is behind.
+    async fn close(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(..) => Ok(()),
+            Self::Redb(store) => store.close().await,
         }
     }
 }
@@ -84,8 +138,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let Store::Memory = options.store;
-    let store = MemoryStore::new();
+    let store = Store::open(&options.store)?;
     let client_ip = ClientIpSource::trusted_proxies(options.trusted_proxies);
 
     let (key_set, own_issuer) = match &options.jwks {
@@ -100,25 +153,59 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         verifier = verifier.with_authorized_parties(&options.authorized_parties);
     }
 
-    let routes = Routes::new(KeyAdmin::new(store.clone())).with_client_ip(client_ip.clone());
-    let auth = CoverbaseAuthLayer::new(store)
+    let audit_queue = AuditQueue::spawn(store.audit());
+    let routes = Routes::new(store.admin().with_audit(audit_queue.clone()))
+        .with_client_ip(client_ip.clone())
+        .with_audit_log(store.audit());
+    let auth = CoverbaseAuthLayer::new(store.keys())
         .with_jwt(verifier)
         .with_client_ip(client_ip);
-    let app = routes::router(routes).layer(auth);
+    let app = routes::router(routes)
+        .layer(auth)
+        .layer(AuditLayer::new(audit_queue.clone()));
 
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let address = listener.local_addr()?;
-    println!("listening on http://{address}");
+    // Whoever has read the first line may stop the service.
+    let stop = stop_signal()?;
+    print(&format!("listening on http://{address}\n"));
     if let Some(issuer) = own_issuer {
-        print_first_steps(address, &admin_token(&issuer, &options));
+        print(&first_steps(address, &admin_token(&issuer, &options)));
     }
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app)
-        .with_graceful_shutdown(stop_signal()?)
-        .await?;
+
+    let stopping = Arc::new(Notify::new());
+    let server = axum::serve(
+        listener,
+        app.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown({
+        let stopping = Arc::clone(&stopping);
+        async move {
+            stop.await;
+            stopping.notify_one();
+        }
+    });
+    let grace_is_over = async {
+        stopping.notified().await;
+        sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = server => served?,
+        () = grace_is_over => {}
+    }
+    audit_queue.shutdown().await;
+    store.close().await?;
     Ok(())
+}
+
+/// A reader that has seen enough and hung up is no reason to stop serving.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// A session of an administrator, good for an hour.
@@ -135,8 +222,9 @@ fn admin_token(issuer: &TestIssuer, options: &Options) -> String {
     }
 }
 
-fn print_first_steps(address: SocketAddr, token: &str) {
-    println!(
+/// What to paste into a shell, line by line or all at once.
+fn first_steps(address: SocketAddr, token: &str) -> String {
+    format!(
         r#"
 No --jwks was given: this token, of an administrator of org_demo, is good for an hour.
 
@@ -147,23 +235,36 @@ Who am I, and from where?
     curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/utils/authtest
     curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/whoami/ip
 
-Make a key; its secret is shown this once. Then list the keys.
+Make a key; its secret is shown this once.
 
-    curl -H "Authorization: Bearer $TOKEN" -d '{{"name":"ci","scopes":["audit:read"]}}' http://{address}/v1/api-keys
-    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/api-keys
+    KEY=$(curl -s -H "Authorization: Bearer $TOKEN" -d '{{"name":"ci","scopes":["audit:read"]}}' http://{address}/v1/api-keys)
+    field() {{ echo "$KEY" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }}
+    SECRET=$(field secret) ID=$(field id)
 
-Use the secret, rotate the key and revoke it by its id.
+Use it: an ordinary route, and one that asks for the scope keys:manage, which it does not carry.
 
-    curl -H "Authorization: Bearer SECRET" http://{address}/v1/utils/authtest
-    curl -H "Authorization: Bearer SECRET" http://{address}/v1/api-keys
-    curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/ID/rotate
-    curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/ID/revoke
+    curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
+    curl -H "Authorization: Bearer $SECRET" http://{address}/v1/api-keys
 
-Restrict the organization's keys to a network.
+Who did what?
+
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/system_audit_log
+
+Restrict the organization's keys to a network, try again from outside of it, and lift the restriction.
 
     curl -H "Authorization: Bearer $TOKEN" -d '{{"api_ip_allowlist":["203.0.113.0/24"]}}' http://{address}/v1/org/org_demo
+    curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
+    curl -H "Authorization: Bearer $TOKEN" -d '{{"api_ip_allowlist":[]}}' http://{address}/v1/org/org_demo
+
+Rotate the key, revoke its replacement too, and list what there was.
+
+    KEY=$(curl -s -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/$ID/rotate)
+    curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
+    curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/$(field id)/revoke
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/api-keys
+
 "#
-    );
+    )
 }
 
 /// Completes on SIGTERM and on Ctrl-C.

@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Response,
-    header::{AUTHORIZATION, Entry},
-    request::Parts,
-};
+use http::{HeaderMap, Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     authenticator::Authenticator, observe, principal::Principal, refusal, rejection::Rejection,
@@ -22,26 +18,56 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Prepares an admitted request for the inner service, to which its credential is marked sensitive (`C33`).
     #[inline]
     pub(crate) fn admit(&self, parts: &mut Parts, principal: Principal) {
         observe::admitted(&principal);
+        self.tell_outer_layers(parts, &principal);
         if self.strips_credential {
             parts.headers.remove(AUTHORIZATION);
+        } else if let Some(credential) = parts.headers.get_mut(AUTHORIZATION) {
+            credential.set_sensitive(true);
         }
-        parts.extensions.insert(principal);
+        principal.put_into(&mut parts.extensions);
     }
 
-    pub(crate) fn refuse(&self, rejection: Rejection, parts: &Parts) -> Response<Bytes> {
-        refusal::respond(&*self.render, rejection, parts)
+    /// Prepares a request that nobody has to answer for (`C1`): what it may present is not read, and kept as secret as if it
+    /// had been.
+    pub(crate) fn let_through(&self, parts: &mut Parts) {
+        observe::let_through(parts);
+        if self.strips_credential {
+            parts.headers.remove(AUTHORIZATION);
+        } else {
+            mark_credentials_sensitive(&mut parts.headers);
+        }
+    }
+
+    /// Answers a refused request, whose credentials, there may be several, are marked sensitive to the renderer.
+    pub(crate) fn refuse(&self, rejection: Rejection, mut parts: Parts) -> Response<Bytes> {
+        if let Some(principal) = rejection.principal() {
+            self.tell_outer_layers(&parts, principal);
+        }
+        mark_credentials_sensitive(&mut parts.headers);
+        refusal::respond(&*self.render, rejection, &parts)
+    }
+
+    /// The credential has resolved, whatever else is decided (`C34`).
+    #[inline]
+    fn tell_outer_layers(&self, parts: &Parts, principal: &Principal) {
+        #[cfg(feature = "audit")]
+        if let Some(slot) = parts.extensions.get::<crate::decision_slot::DecisionSlot>() {
+            slot.fill(principal, self.authenticator.client_ip.client_ip(parts));
+        }
+        #[cfg(not(feature = "audit"))]
+        let _ = (parts, principal);
     }
 }
 
-/// `C33`: from here on `Debug` of the headers shows `Sensitive`, to a renderer as well as to the inner service.
-#[inline]
-pub(crate) fn mark_credential_sensitive(headers: &mut HeaderMap) {
-    if let Entry::Occupied(mut values) = headers.entry(AUTHORIZATION) {
-        for value in values.iter_mut() {
-            value.set_sensitive(true);
-        }
+fn mark_credentials_sensitive(headers: &mut HeaderMap) {
+    let credentials = headers
+        .iter_mut()
+        .filter(|(name, _)| **name == AUTHORIZATION);
+    for (_, credential) in credentials {
+        credential.set_sensitive(true);
     }
 }

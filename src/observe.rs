@@ -1,13 +1,18 @@
 //! What the service's own log learns: one event an outcome, target `coverbase_auth`, and never a token (`C33`).
 //!
-//! What a client wrote (a path) is recorded with `Debug`, which escapes line breaks and control bytes.
+//! What a stranger wrote (a path, a database's message) is recorded as an [`Excerpt`].
+
+use std::fmt;
 
 use http::request::Parts;
 use tracing::{debug, error, info, warn};
 
+#[cfg(feature = "metrics")]
+use crate::meter;
 use crate::{
     key_store::StoreError,
     principal::Principal,
+    redact,
     rejection::{Rejection, RejectionKind},
 };
 
@@ -18,9 +23,35 @@ pub(crate) fn admitted(principal: &Principal) {
     debug!(
         target: TARGET,
         kind = ?principal.kind(),
-        id = ?principal.id(),
-        org_id = ?principal.org_id().as_str(),
+        enduser.id = ?principal.id(),
+        coverbase.org.id = ?principal.org_id().as_str(),
         "admitted"
+    );
+    name_in_span(principal);
+    #[cfg(feature = "metrics")]
+    meter::admitted(principal);
+}
+
+/// For the fields that the span around the request has declared.
+#[inline]
+fn name_in_span(principal: &Principal) {
+    if tracing::dispatcher::has_been_set() {
+        let span = tracing::Span::current();
+        span.record("enduser.id", principal.id());
+        span.record("coverbase.org.id", principal.org_id().as_str());
+    }
+}
+
+pub(crate) fn let_through(parts: &Parts) {
+    #[cfg(feature = "metrics")]
+    meter::let_through();
+    debug!(
+        target: TARGET,
+        {
+            http.request.method = ?Excerpt(parts.method.as_str()),
+            url.path = ?Excerpt(&redact::path(parts.uri.path()))
+        },
+        "let through: the route is public"
     );
 }
 
@@ -29,16 +60,23 @@ pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
         ($level:ident, $message:literal) => {
             $level!(
                 target: TARGET,
-                kind = ?rejection.kind(),
-                cause = rejection.cause(),
-                id = rejection.principal().map(|principal| tracing::field::debug(principal.id())),
-                org_id = rejection.principal().map(|principal| tracing::field::debug(principal.org_id().as_str())),
-                method = ?parts.method.as_str(),
-                path = ?parts.uri.path(),
+                {
+                    "error.type" = ?rejection.kind(),
+                    cause = rejection.cause(),
+                    enduser.id = rejection.principal().map(|principal| tracing::field::debug(principal.id())),
+                    coverbase.org.id = rejection.principal().map(|principal| tracing::field::debug(principal.org_id().as_str())),
+                    http.request.method = ?Excerpt(parts.method.as_str()),
+                    url.path = ?Excerpt(&redact::path(parts.uri.path()))
+                },
                 $message
             )
         };
     }
+    if let Some(principal) = rejection.principal() {
+        name_in_span(principal);
+    }
+    #[cfg(feature = "metrics")]
+    meter::refused(rejection, &parts.headers);
     match rejection.kind() {
         RejectionKind::AuthNotConfigured => event!(
             error,
@@ -50,9 +88,59 @@ pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
 }
 
 pub(crate) fn store_failed(error: &StoreError) {
-    warn!(target: TARGET, error = %error, "the key store failed");
+    warn!(target: TARGET, error = ?Excerpt(&error.to_string()), "the key store failed");
 }
 
 pub(crate) fn store_panicked() {
     error!(target: TARGET, "the key store panicked; the request is answered 503");
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_is_inside() {
+    error!(
+        target: TARGET,
+        "the AuditLayer stands inside of CoverbaseAuthLayer and sees no refusals: put it outside"
+    );
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_sink_panicked() {
+    error!(target: TARGET, "the audit sink panicked; the record is lost");
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_store_failed(error: &StoreError) {
+    let error = std::error::Error::source(error).map(ToString::to_string);
+    let error = error.unwrap_or_default();
+    warn!(target: TARGET, error = ?Excerpt(&error), "the audit store failed; the records are kept for another attempt");
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_records_dropped(count: u64, is_news: bool) {
+    #[cfg(feature = "metrics")]
+    meter::audit_records_dropped(count);
+    if is_news {
+        warn!(target: TARGET, count, "audit records are lost; the counter goes on");
+    }
+}
+
+#[cfg(feature = "audit")]
+pub(crate) fn audit_queue_depth(depth: usize) {
+    #[cfg(feature = "metrics")]
+    meter::audit_queue_depth(depth);
+    #[cfg(not(feature = "metrics"))]
+    let _ = depth;
+}
+
+/// A stranger's text on one line of bounded length: `Debug` escapes line breaks and control bytes (T13), and what is
+/// longer than a thousand characters is cut.
+struct Excerpt<'a>(&'a str);
+
+impl fmt::Debug for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(1000) {
+            Some((end, _)) => write!(f, "{:?}…", self.0.get(..end).unwrap_or_default()),
+            None => fmt::Debug::fmt(self.0, f),
+        }
+    }
 }

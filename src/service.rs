@@ -13,7 +13,7 @@ use crate::{
     authenticator::Decision,
     body::ResponseBody,
     future::{DecidedFuture, ResponseFuture, WaitingRequest},
-    gate::{Gate, mark_credential_sensitive},
+    gate::Gate,
 };
 
 /// Lets authenticated requests through to `S`, with their [`Principal`] in the extensions, and answers the others.
@@ -61,15 +61,19 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        mark_credential_sensitive(&mut parts.headers);
         match self.gate.authenticator.decide(&parts) {
             Decision::Admitted(principal) => {
                 self.gate.admit(&mut parts, principal);
                 let request = Request::from_parts(parts, body);
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }
+            Decision::Public => {
+                self.gate.let_through(&mut parts);
+                let request = Request::from_parts(parts, body);
+                ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
+            }
             Decision::Refused(rejection) => {
-                ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, &parts)))
+                ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, parts)))
             }
             Decision::Waiting(waiting) => {
                 // The service that `poll_ready` made ready is the one to be called.

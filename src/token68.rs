@@ -1,24 +1,36 @@
 //! The characters of a bearer token.
 
+/// As many bytes as the compiler checks at once.
+const LANES: usize = 16;
+
 /// `token68 = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`, RFC 9110 §11.2.
 #[inline]
 pub(crate) fn is_token68(token: &[u8]) -> bool {
-    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
-    let text = token.get(..token.len() - padding).unwrap_or_default();
-    // Without an early way out the compiler checks sixteen bytes at a time.
-    !text.is_empty()
-        && text
-            .iter()
-            .fold(true, |legal, byte| legal & is_legal(*byte))
+    let mut text = token;
+    while let [rest @ .., b'='] = text {
+        text = rest;
+    }
+    let Some(last) = text.last_chunk::<LANES>() else {
+        return !text.is_empty() && text.iter().all(|byte| is_legal(*byte));
+    };
+    // The last lanes overlap the ones before, so that no byte is left over. Without an early way out the lanes are a handful
+    // of vector instructions.
+    let mut illegal = [false; LANES];
+    for lanes in text.as_chunks().0.iter().chain([last]) {
+        for (illegal, byte) in illegal.iter_mut().zip(lanes) {
+            *illegal |= !is_legal(*byte);
+        }
+    }
+    illegal == [false; LANES]
 }
 
 #[inline]
 const fn is_legal(byte: u8) -> bool {
     // Lower-casing maps the two alphabets onto one, and no other legal character onto a letter.
-    (byte | 0x20).wrapping_sub(b'a') < 26
-        // `-`, `.`, `/` and the digits stand in one row.
-        || byte.wrapping_sub(b'-') < 13
-        || matches!(byte, b'_' | b'~' | b'+')
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // `-`, `.`, `/` and the digits stand in one row.
+    let is_digit_or_mark = byte.wrapping_sub(b'-') < 13;
+    is_letter | is_digit_or_mark | (byte == b'_') | (byte == b'~') | (byte == b'+')
 }
 
 #[cfg(test)]
@@ -42,6 +54,20 @@ mod tests {
         }
         for bad in ["", "=", "==", "=a", "a=b", "a b", "a,b", "a\0", "a\u{e9}"] {
             assert!(!is_token68(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    // C2: wherever the illegal byte stands.
+    #[test]
+    fn every_byte_of_a_token_is_checked() {
+        for len in 1..70 {
+            let legal = vec![b'x'; len];
+            assert!(is_token68(&legal), "{len}");
+            for position in 0..len {
+                let mut token = legal.clone();
+                token[position] = b',';
+                assert!(!is_token68(&token), "{position} of {len}");
+            }
         }
     }
 }

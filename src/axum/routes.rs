@@ -10,12 +10,16 @@ use axum::{
         rejection::{BytesRejection, PathRejection},
     },
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+#[cfg(feature = "audit")]
+use super::audit_log;
+use super::guarded::GuardedRouter;
+#[cfg(feature = "openapi")]
+use super::openapi;
 use crate::{
     api_key::KeyId,
     client_ip::ClientIpSource,
@@ -23,10 +27,11 @@ use crate::{
         CreateKey, CreatedKey, KeyAdmin, KeyAdminError, KeySummary, Organization, RevokeKey,
         RotatedKey, SetAllowlist,
     },
+    listing::Listing,
     org_id::OrgId,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
-    require::RequireLayer,
+    requirement::Requirement,
 };
 
 /// Room for an allowlist of ten thousand CIDRs.
@@ -48,6 +53,10 @@ const MAX_BODY_LEN: usize = 512 * 1024;
 pub struct Routes {
     admin: KeyAdmin,
     client_ip: ClientIpSource,
+    #[cfg(feature = "audit")]
+    audit_log: Option<Arc<dyn crate::audit::AuditLog>>,
+    #[cfg(feature = "openapi")]
+    serves_openapi: bool,
 }
 
 impl Routes {
@@ -57,6 +66,10 @@ impl Routes {
         Self {
             admin,
             client_ip: ClientIpSource::peer(),
+            #[cfg(feature = "audit")]
+            audit_log: None,
+            #[cfg(feature = "openapi")]
+            serves_openapi: false,
         }
     }
 
@@ -69,28 +82,106 @@ impl Routes {
             ..self
         }
     }
+
+    /// Serves `GET /v1/system_audit_log` and its `/metadata` from `log` (`C43`). Without one they are not there (`C44`).
+    ///
+    /// What is in the log is the doing of an [`AuditLayer`](crate::audit::AuditLayer) around the router, and of
+    /// [`KeyAdmin::with_audit`].
+    #[cfg(feature = "audit")]
+    #[must_use]
+    pub fn with_audit_log(self, log: impl crate::audit::AuditLog) -> Self {
+        Self {
+            audit_log: Some(Arc::new(log)),
+            ..self
+        }
+    }
+
+    /// Serves `GET /openapi.json`, what [`openapi`](Self::openapi) gives, to whoever has a credential.
+    #[cfg(feature = "openapi")]
+    #[must_use]
+    pub fn with_openapi(self) -> Self {
+        Self {
+            serves_openapi: true,
+            ..self
+        }
+    }
+
+    /// Every route with its requirement, to be printed at the start.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, axum::routes::Routes};
+    ///
+    /// let listing = Routes::new(KeyAdmin::new(MemoryStore::new())).listing();
+    /// assert!(listing.to_string().contains("/v1/api-keys              scope keys:manage or role admin"));
+    /// ```
+    #[must_use]
+    pub fn listing(&self) -> Listing {
+        self.guarded().listing()
+    }
+
+    /// The routes as an OpenAPI 3.1 document, the `security` of each by the requirement that it is held to.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, axum::routes::Routes};
+    ///
+    /// let document = Routes::new(KeyAdmin::new(MemoryStore::new())).openapi();
+    /// assert!(document.paths.paths.contains_key("/v1/api-keys/{id}/rotate"));
+    /// ```
+    #[cfg(feature = "openapi")]
+    #[must_use]
+    pub fn openapi(&self) -> utoipa::openapi::OpenApi {
+        openapi::document(&self.listing())
+    }
+
+    /// The one declaration of what each route requires.
+    fn guarded(&self) -> GuardedRouter<Arc<Self>> {
+        let router = GuardedRouter::new()
+            .get("/v1/utils/authtest", Requirement::authenticated(), authtest)
+            .get("/v1/whoami/ip", Requirement::authenticated(), whoami_ip)
+            .get("/v1/api-keys", KeyAdmin::requirement(), list_keys)
+            .post("/v1/api-keys", KeyAdmin::requirement(), create_key)
+            .post(
+                "/v1/api-keys/{id}/rotate",
+                KeyAdmin::requirement(),
+                rotate_key,
+            )
+            .post(
+                "/v1/api-keys/{id}/revoke",
+                KeyAdmin::requirement(),
+                revoke_key,
+            )
+            .get("/v1/org/{id}", Requirement::authenticated(), organization)
+            .post("/v1/org/{id}", KeyAdmin::requirement(), set_allowlist);
+        #[cfg(feature = "audit")]
+        let router = match &self.audit_log {
+            Some(log) => router.merge(audit_log::routes(Arc::clone(log))),
+            None => router,
+        };
+        #[cfg(feature = "openapi")]
+        let router = if self.serves_openapi {
+            router.get("/openapi.json", Requirement::authenticated(), openapi_json)
+        } else {
+            router
+        };
+        router
+    }
 }
 
-/// The routes of `C36`–`C42`, and `404 {"detail":"Not Found"}` for everything else (`C44`).
+/// The routes of `C36`–`C42`, those of `C43` where there is an audit log, and `404 {"detail":"Not Found"}` for everything
+/// else (`C44`).
 ///
 /// Put it inside a [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer): without one every route is answered
 /// `500 auth_not_configured`. Routes of your own are merged in or nested as usual.
 pub fn router(routes: Routes) -> Router {
-    let key_management = Router::new()
-        .route("/v1/api-keys", get(list_keys).post(create_key))
-        .route("/v1/api-keys/{id}/rotate", post(rotate_key))
-        .route("/v1/api-keys/{id}/revoke", post(revoke_key))
-        .route("/v1/org/{id}", post(set_allowlist))
-        .route_layer(RequireLayer::new(KeyAdmin::requirement()));
-    Router::new()
-        .route("/v1/utils/authtest", get(authtest))
-        .route("/v1/whoami/ip", get(whoami_ip))
-        .route("/v1/org/{id}", get(organization))
-        .merge(key_management)
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_found)
+    let router = routes.guarded().into_router();
+    router
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .with_state(Arc::new(routes))
+}
+
+#[cfg(feature = "openapi")]
+async fn openapi_json(State(routes): State<Arc<Routes>>) -> Json<utoipa::openapi::OpenApi> {
+    Json(routes.openapi())
 }
 
 async fn authtest(_: Principal) -> Json<serde_json::Value> {
@@ -175,11 +266,6 @@ async fn set_allowlist(
     Ok(Json(organization))
 }
 
-/// The extractor is what keeps even this behind the layer (`C1`).
-async fn not_found(_: Principal) -> Rejection {
-    RejectionKind::NotFound.into()
-}
-
 /// An answer that holds a secret, and is not to be kept by anybody on its way (`C39`).
 struct Secret<T>(T);
 
@@ -190,8 +276,14 @@ impl<T: Serialize> IntoResponse for Secret<T> {
     }
 }
 
-/// The one parameter of a path. Text that no id can hold names nothing that is there (`C44`).
+/// The `{id}` of a path. Text that no id can hold names nothing that is there (`C44`).
 struct Id<T>(T);
+
+/// By its name: a router that this one is nested in may have parameters of its own.
+#[derive(Deserialize)]
+struct PathParams {
+    id: String,
+}
 
 impl<T: From<String>, S: Send + Sync> FromRequestParts<S> for Id<T> {
     type Rejection = Rejection;
@@ -200,9 +292,9 @@ impl<T: From<String>, S: Send + Sync> FromRequestParts<S> for Id<T> {
         parts: &mut http::request::Parts,
         state: &S,
     ) -> Result<Self, Rejection> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(id) = path.map_err(|_: PathRejection| RejectionKind::NotFound)?;
-        Ok(Self(id.into()))
+        let path = Path::<PathParams>::from_request_parts(parts, state).await;
+        let Path(params) = path.map_err(|_: PathRejection| RejectionKind::NotFound)?;
+        Ok(Self(params.id.into()))
     }
 }
 

@@ -5,6 +5,8 @@
 //! contract's answers.
 
 mod error;
+#[cfg(feature = "audit")]
+mod lifecycle;
 mod name;
 mod request;
 mod response;
@@ -48,6 +50,8 @@ pub struct KeyAdmin {
     clock: Arc<dyn Clock>,
     environment: Environment,
     grantable: Scopes,
+    #[cfg(feature = "audit")]
+    audit: Option<Arc<dyn crate::audit::AuditSink>>,
 }
 
 impl KeyAdmin {
@@ -59,6 +63,27 @@ impl KeyAdmin {
             clock: Arc::new(SystemClock),
             environment: Environment::Live,
             grantable: Scope::known().iter().cloned().collect(),
+            #[cfg(feature = "audit")]
+            audit: None,
+        }
+    }
+
+    /// Leaves a record of each change: a key that is created, rotated or revoked, an allowlist that becomes another
+    /// (`C43`). What is refused, and what changes nothing, leaves none; a `sink` that loses records stops no change.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, audit::MemoryAuditLog};
+    ///
+    /// let log = MemoryAuditLog::new();
+    /// let admin = KeyAdmin::new(MemoryStore::new()).with_audit(log.clone());
+    /// # let _ = admin;
+    /// ```
+    #[cfg(feature = "audit")]
+    #[must_use]
+    pub fn with_audit(self, sink: impl crate::audit::AuditSink) -> Self {
+        Self {
+            audit: Some(Arc::new(sink)),
+            ..self
         }
     }
 
@@ -132,6 +157,8 @@ impl KeyAdmin {
         self.registry
             .create(secret.digest(), record.clone())
             .await?;
+        #[cfg(feature = "audit")]
+        self.note_created(caller, &record);
         Ok(CreatedKey::new(&record, secret))
     }
 
@@ -175,6 +202,8 @@ impl KeyAdmin {
         if !done {
             return Err(RejectionKind::ApiKeyNotFound.into());
         }
+        #[cfg(feature = "audit")]
+        self.note_rotated(caller, &rotated, &replacement);
         Ok(RotatedKey::new(&replacement, secret, rotated.key_id()))
     }
 
@@ -189,12 +218,19 @@ impl KeyAdmin {
         &self,
         caller: &Principal,
         key_id: &KeyId,
-        _request: RevokeKey,
+        request: RevokeKey,
     ) -> Result<KeySummary, KeyAdminError> {
         Self::requirement().check(caller)?;
         let now = self.clock.unix_seconds();
         let revocation = self.registry.revoke(caller.org_id(), key_id, now).await?;
         let revocation = revocation.ok_or(RejectionKind::ApiKeyNotFound)?;
+        let RevokeKey { reason } = request;
+        #[cfg(feature = "audit")]
+        if revocation.is_first {
+            self.note_revoked(caller, &revocation.record, reason);
+        }
+        #[cfg(not(feature = "audit"))]
+        drop(reason);
         Ok(KeySummary::at(&revocation.record, now))
     }
 
@@ -229,7 +265,11 @@ impl KeyAdmin {
         own_organization(caller, org_id)?;
         let allowlist = IpAllowlist::parse(&request.api_ip_allowlist)?;
         let organization = Organization::new(org_id, &allowlist);
+        #[cfg(feature = "audit")]
+        let old = self.allowlist_to_note(org_id).await;
         self.registry.set_allowlist(org_id, allowlist).await?;
+        #[cfg(feature = "audit")]
+        self.note_allowlist(caller, old.as_ref(), &organization.api_ip_allowlist);
         Ok(organization)
     }
 

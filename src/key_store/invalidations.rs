@@ -77,8 +77,8 @@ impl Invalidations {
 
     /// From here on `subscriber` hears of everything, and at once of a way that is lost.
     #[cfg_attr(
-        not(feature = "cache"),
-        expect(dead_code, reason = "caches alone subscribe")
+        not(any(feature = "cache", feature = "test-util")),
+        expect(dead_code, reason = "caches alone subscribe, and tests")
     )]
     pub(crate) fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
         let mut shared = self.shared();

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,6 +10,7 @@ use async_trait::async_trait;
 
 use super::{
     Invalidation, Invalidations, KeyRecord, KeyRegistry, KeyStore, Lookup, Revocation, StoreError,
+    table::RecordTable,
 };
 use crate::{
     allowlist::IpAllowlist,
@@ -41,7 +41,7 @@ pub struct MemoryStore {
 /// administrative step one, and is held across nothing but memory.
 #[derive(Default)]
 struct Shared {
-    records: papaya::HashMap<KeyDigest, KeyRecord, BuildHasherDefault<DigestHasher>>,
+    records: RecordTable,
     organizations: Mutex<HashMap<OrgId, Organization>>,
     invalidations: Invalidations,
 }
@@ -69,16 +69,16 @@ impl MemoryStore {
         } else {
             record
         };
-        self.put(organization, key.digest(), record);
+        self.put_in(organization, key.digest(), record);
     }
 
-    fn put(&self, organization: &mut Organization, digest: KeyDigest, record: KeyRecord) {
+    fn put_in(&self, organization: &mut Organization, digest: KeyDigest, record: KeyRecord) {
         let replaced = organization.keys.insert(record.key_id().clone(), digest);
-        let records = self.shared.records.pin();
         if let Some(replaced) = replaced.filter(|replaced| *replaced != digest) {
-            records.remove(&replaced);
+            self.shared.records.remove(&replaced);
+            self.publish(&Invalidation::Key(replaced));
         }
-        records.insert(digest, record);
+        self.shared.records.insert(digest, record);
         self.publish(&Invalidation::Key(digest));
     }
 
@@ -87,13 +87,91 @@ impl MemoryStore {
     }
 
     fn record(&self, digest: &KeyDigest) -> Option<KeyRecord> {
-        self.shared.records.pin().get(digest).cloned()
+        self.shared.records.get(digest)
+    }
+
+    fn entry_in(
+        &self,
+        organization: &Organization,
+        key_id: &KeyId,
+    ) -> Option<(KeyDigest, KeyRecord)> {
+        let digest = *organization.keys.get(key_id)?;
+        Some((digest, self.record(&digest)?))
+    }
+
+    /// Nobody takes a key over by making it anew.
+    fn is_free_in(
+        &self,
+        organization: &Organization,
+        digest: &KeyDigest,
+        record: &KeyRecord,
+    ) -> Result<(), StoreError> {
+        if organization.keys.contains_key(record.key_id()) {
+            return Err(StoreError::new("the id of the new key is taken"));
+        }
+        if self.record(digest).is_some() {
+            return Err(StoreError::new("the digest of the new key is taken"));
+        }
+        Ok(())
     }
 
     /// Nothing under the lock can leave the organizations half changed, so a poisoned lock is none.
     fn organizations(&self) -> MutexGuard<'_, HashMap<OrgId, Organization>> {
         let organizations = self.shared.organizations.lock();
         organizations.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For a store that keeps its keys here, and somewhere durable besides.
+impl MemoryStore {
+    pub(super) fn entry(&self, org_id: &OrgId, key_id: &KeyId) -> Option<(KeyDigest, KeyRecord)> {
+        self.entry_in(self.organizations().get(org_id)?, key_id)
+    }
+
+    pub(super) fn allowlist_of(&self, org_id: &OrgId) -> IpAllowlist {
+        let organizations = self.organizations();
+        let organization = organizations.get(org_id);
+        organization
+            .map(|organization| organization.allowlist.clone())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn replace_allowlist(&self, org_id: &OrgId, allowlist: IpAllowlist) {
+        let mut organizations = self.organizations();
+        let organization = organizations.entry(org_id.clone()).or_default();
+        organization.allowlist = allowlist.clone();
+        for digest in organization.keys.values() {
+            if let Some(record) = self.record(digest) {
+                let record = record.with_allowlist(allowlist.clone());
+                self.shared.records.insert(*digest, record);
+            }
+        }
+        self.publish(&Invalidation::Organization(org_id.clone()));
+    }
+
+    /// Records as they are, new or changed, and nobody sees some of them without the others in a list.
+    #[cfg(feature = "redb")]
+    pub(super) fn put(&self, records: impl IntoIterator<Item = (KeyDigest, KeyRecord)>) {
+        let mut organizations = self.organizations();
+        for (digest, record) in records {
+            let organization = organizations.entry(record.org_id().clone()).or_default();
+            self.put_in(organization, digest, record);
+        }
+    }
+
+    #[cfg(feature = "redb")]
+    pub(super) fn is_free(&self, digest: &KeyDigest, record: &KeyRecord) -> Result<(), StoreError> {
+        let mut organizations = self.organizations();
+        let organization = organizations.entry(record.org_id().clone()).or_default();
+        self.is_free_in(organization, digest, record)
+    }
+
+    /// A use that was noted on a record that has been replaced since.
+    #[cfg(feature = "redb")]
+    pub(super) fn note_use(&self, usage: &super::Usage) {
+        if let Some((_, record)) = self.entry(&usage.org_id, &usage.key_id) {
+            record.0.last_used.stamp(usage.last_used_at);
+        }
     }
 }
 
@@ -113,8 +191,9 @@ impl KeyRegistry for MemoryStore {
     async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
         let mut organizations = self.organizations();
         let organization = organizations.entry(record.org_id().clone()).or_default();
+        self.is_free_in(organization, &digest, &record)?;
         let record = record.with_allowlist(organization.allowlist.clone());
-        self.put(organization, digest, record);
+        self.put_in(organization, digest, record);
         Ok(())
     }
 
@@ -130,11 +209,7 @@ impl KeyRegistry for MemoryStore {
     }
 
     async fn find(&self, org_id: &OrgId, key_id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        let organizations = self.organizations();
-        let digest = organizations
-            .get(org_id)
-            .and_then(|org| org.keys.get(key_id));
-        Ok(digest.and_then(|digest| self.record(digest)))
+        Ok(self.entry(org_id, key_id).map(|(_, record)| record))
     }
 
     async fn rotate(
@@ -148,19 +223,15 @@ impl KeyRegistry for MemoryStore {
         let Some(organization) = organizations.get_mut(replacement.org_id()) else {
             return Ok(false);
         };
-        let Some(rotated_digest) = organization.keys.get(key_id).copied() else {
+        let old = self.entry_in(organization, key_id);
+        let Some((old_digest, old)) = old.filter(|(_, old)| old.is_live_at(now)) else {
             return Ok(false);
         };
-        let Some(rotated) = self
-            .record(&rotated_digest)
-            .filter(|key| key.is_live_at(now))
-        else {
-            return Ok(false);
-        };
+        self.is_free_in(organization, &digest, &replacement)?;
         // The old key dies first. Until this call answers nobody has the new secret, so no caller sees a gap.
-        self.put(organization, rotated_digest, rotated.with_revoked_at(now));
+        self.put_in(organization, old_digest, old.with_revoked_at(now));
         let replacement = replacement.with_allowlist(organization.allowlist.clone());
-        self.put(organization, digest, replacement);
+        self.put_in(organization, digest, replacement);
         Ok(true)
     }
 
@@ -174,26 +245,19 @@ impl KeyRegistry for MemoryStore {
         let Some(organization) = organizations.get_mut(org_id) else {
             return Ok(None);
         };
-        let Some(digest) = organization.keys.get(key_id).copied() else {
-            return Ok(None);
-        };
-        let Some(record) = self.record(&digest) else {
+        let Some((digest, record)) = self.entry_in(organization, key_id) else {
             return Ok(None);
         };
         if record.is_revoked() {
             return Ok(Some(Revocation::new(record, false)));
         }
         let revoked = record.with_revoked_at(now);
-        self.put(organization, digest, revoked.clone());
+        self.put_in(organization, digest, revoked.clone());
         Ok(Some(Revocation::new(revoked, true)))
     }
 
     async fn allowlist(&self, org_id: &OrgId) -> Result<IpAllowlist, StoreError> {
-        let organizations = self.organizations();
-        let organization = organizations.get(org_id);
-        Ok(organization
-            .map(|organization| organization.allowlist.clone())
-            .unwrap_or_default())
+        Ok(self.allowlist_of(org_id))
     }
 
     async fn set_allowlist(
@@ -201,16 +265,7 @@ impl KeyRegistry for MemoryStore {
         org_id: &OrgId,
         allowlist: IpAllowlist,
     ) -> Result<(), StoreError> {
-        let mut organizations = self.organizations();
-        let organization = organizations.entry(org_id.clone()).or_default();
-        organization.allowlist = allowlist.clone();
-        let records = self.shared.records.pin();
-        for digest in organization.keys.values() {
-            records.update(*digest, |record| {
-                record.clone().with_allowlist(allowlist.clone())
-            });
-        }
-        self.publish(&Invalidation::Organization(org_id.clone()));
+        self.replace_allowlist(org_id, allowlist);
         Ok(())
     }
 }
@@ -220,26 +275,5 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore")
             .field("keys", &self.shared.records.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A digest is its own hash.
-#[derive(Default)]
-struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

@@ -5,8 +5,13 @@
 
 #[cfg(feature = "cache")]
 mod cached;
+#[cfg(feature = "test-util")]
+pub mod contract;
 mod invalidations;
 mod memory;
+#[cfg(feature = "redb")]
+pub(crate) mod redb;
+mod table;
 
 use std::{
     error::Error,
@@ -21,6 +26,8 @@ use async_trait::async_trait;
 
 #[cfg(feature = "cache")]
 pub use self::cached::{CacheStats, CachedStore};
+#[cfg(feature = "redb")]
+pub use self::redb::{OpenError, OpenErrorKind, RedbStore};
 pub use self::{
     invalidations::{Invalidation, Invalidations},
     memory::MemoryStore,
@@ -399,17 +406,19 @@ impl Revocation {
 /// request that begins after its answer.
 #[async_trait]
 pub trait KeyRegistry: fmt::Debug + Send + Sync + 'static {
-    /// Adds a key under its organization's allowlist, whatever allowlist `record` carries.
+    /// Adds a key under its organization's allowlist, whatever allowlist `record` carries. A digest or an id that is taken
+    /// is an error, and stays whose it is.
     async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError>;
 
-    /// Every key of the organization, revoked and expired ones too, oldest first.
+    /// Every key of the organization, revoked and expired ones too, oldest first; those of one second by their ids.
     async fn list(&self, org_id: &OrgId) -> Result<Vec<KeyRecord>, StoreError>;
 
     /// The key, live or not.
     async fn find(&self, org_id: &OrgId, key_id: &KeyId) -> Result<Option<KeyRecord>, StoreError>;
 
     /// Revokes the key and adds its replacement as one step, if the key is live at `now`; `false`, and nothing done, if
-    /// it is not or is not there. Of two calls for one key, one answers `true` (`C40`).
+    /// it is not or is not there. Of two calls for one key, one answers `true` (`C40`). What [`create`](Self::create) says of
+    /// allowlists, digests and ids holds for the replacement.
     async fn rotate(
         &self,
         key_id: &KeyId,

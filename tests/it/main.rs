@@ -1,5 +1,42 @@
 //! The behaviour of the layer, rule by rule: each file is named for what it holds, each test cites the contract (`C…`) or
-//! the threat (`T…`).
+//! the threat (`T…`). Beside every refusal stands the request that passes.
 
+mod allowlist;
+mod answers;
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
+mod audit;
 #[cfg(feature = "cache")]
 mod cached_store;
+mod compile_fail;
+mod credential;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+mod example;
+#[cfg(feature = "jwt")]
+mod interop;
+#[cfg(feature = "jwt")]
+mod jwt;
+#[cfg(feature = "jwks")]
+mod key_server;
+#[cfg(feature = "jwks")]
+mod key_set;
+mod keys;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+mod kill;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod lifecycle;
+mod module_graph;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+mod program;
+mod requirements;
+mod requirements_layer;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod routes;
+mod secrecy;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod service;
+#[cfg(all(feature = "axum", feature = "jwt"))]
+mod sockets;
+mod store_faults;
+mod stores;
+mod support;
+mod tower;

@@ -1,0 +1,136 @@
+//! A call of the public API (`C34`).
+
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, Method, StatusCode, uri::PathAndQuery};
+use serde_json::{Value, json};
+
+use super::{
+    id::AuditRecordId,
+    text::{self, MAX_TEXT, on_one_line},
+};
+use crate::{decision_slot::Witness, principal::Principal};
+
+/// As it is taken on the request's way: pointers and numbers, made text of by whoever writes the record.
+pub(super) struct ApiCall {
+    pub(super) id: AuditRecordId,
+    pub(super) method: Method,
+    pub(super) target: Option<PathAndQuery>,
+    pub(super) route: OnceLock<RouteTemplate>,
+    /// The one that the request brought; else it is the record's own.
+    pub(super) request_id: Option<HeaderValue>,
+    pub(super) caller: OnceLock<Caller>,
+    pub(super) outcome: Outcome,
+}
+
+pub(super) struct Caller {
+    pub(super) principal: Principal,
+    pub(super) client_ip: Option<IpAddr>,
+}
+
+/// Written once, before the record is given away; whoever reads it has got it over a lock.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// 0: there was no response.
+    status: AtomicU16,
+    duration_ms: AtomicU64,
+}
+
+impl Outcome {
+    #[inline]
+    pub(super) fn set_status(&self, status: StatusCode) {
+        self.status.store(status.as_u16(), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn set_duration(&self, duration: Duration) {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.duration_ms.store(millis, Ordering::Relaxed);
+    }
+
+    fn status(&self) -> Option<u16> {
+        Some(self.status.load(Ordering::Relaxed)).filter(|status| *status > 0)
+    }
+
+    fn duration_ms(&self) -> u64 {
+        self.duration_ms.load(Ordering::Relaxed)
+    }
+}
+
+impl Witness for ApiCall {
+    #[inline]
+    fn resolved(&self, principal: &Principal, client_ip: Option<IpAddr>) {
+        self.caller.get_or_init(|| Caller {
+            principal: principal.clone(),
+            client_ip,
+        });
+    }
+}
+
+/// The route that a request matched, such as `/v1/api-keys/{id}/revoke`.
+pub(super) enum RouteTemplate {
+    Named(Cow<'static, str>),
+    #[cfg(feature = "axum")]
+    Matched(axum::extract::MatchedPath),
+}
+
+impl RouteTemplate {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Named(route) => route,
+            #[cfg(feature = "axum")]
+            Self::Matched(path) => path.as_str(),
+        }
+    }
+}
+
+impl ApiCall {
+    pub(super) fn method(&self) -> Cow<'_, str> {
+        on_one_line(self.method.as_str(), MAX_TEXT)
+    }
+
+    pub(super) fn path(&self) -> String {
+        text::path(self.target.as_ref().map_or("", PathAndQuery::path))
+    }
+
+    pub(super) fn request_id(&self) -> String {
+        let brought = self.request_id.as_ref().and_then(|id| id.to_str().ok());
+        brought.map_or_else(|| self.id.to_string(), ToOwned::to_owned)
+    }
+
+    pub(super) fn summary(&self) -> String {
+        let (method, path) = (self.method(), self.path());
+        match self.outcome.status() {
+            Some(status) => format!("{method} {path}: {status}"),
+            None => format!("{method} {path}: no response"),
+        }
+    }
+
+    pub(super) fn data(&self, caller: &Principal) -> Value {
+        let query = self.target.as_ref().and_then(PathAndQuery::query);
+        let mut data = json!({
+            "method": self.method(),
+            "path": self.path(),
+            "route": self.route.get().map(|route| on_one_line(route.as_str(), MAX_TEXT)),
+            "status": self.outcome.status(),
+            "duration_ms": self.outcome.duration_ms(),
+            "query_params": text::parameter_names(query.unwrap_or_default()),
+            "key_id": caller.key_id().map(|id| on_one_line(id.as_str(), MAX_TEXT)),
+            "key_name": caller.key_name().map(|name| on_one_line(name, MAX_TEXT)),
+            "client_ip": self.caller.get().and_then(|caller| caller.client_ip),
+            "request_id": self.request_id(),
+        });
+        if let Some(user_id) = caller.user_id() {
+            data["user_id"] = json!(on_one_line(user_id, MAX_TEXT));
+        }
+        data
+    }
+}

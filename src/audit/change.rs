@@ -1,0 +1,86 @@
+//! A change in the life of a key, or of the organization's allowlist (`C43`).
+
+use serde_json::{Value, json};
+
+use super::{
+    event::AuditEventType,
+    text::{MAX_TEXT, on_one_line},
+};
+
+/// What changed, from what to what; never a secret.
+#[derive(Clone)]
+pub(crate) struct Change {
+    pub(crate) event_type: AuditEventType,
+    pub(crate) target: Target,
+    /// For people, such as `API key "ci" created`.
+    pub(crate) summary: String,
+    pub(crate) fields: Vec<FieldChange>,
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Target {
+    ApiKey { id: String, name: String },
+    Organization { id: String },
+}
+
+#[derive(Clone)]
+pub(crate) struct FieldChange {
+    pub(crate) field: &'static str,
+    pub(crate) old: Value,
+    pub(crate) new: Value,
+}
+
+impl Target {
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::ApiKey { .. } => "api_key",
+            Self::Organization { .. } => "organization",
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::ApiKey { id, .. } | Self::Organization { id } => id,
+        }
+    }
+}
+
+impl Change {
+    pub(super) fn data(&self) -> Value {
+        let fields = self.fields.iter().map(|change| {
+            json!({
+                "field": change.field,
+                "old": bounded(&change.old),
+                "new": bounded(&change.new),
+            })
+        });
+        let mut data = json!({ "changes": fields.collect::<Vec<_>>() });
+        if let Target::ApiKey { id, name } = &self.target {
+            data["key_id"] = json!(on_one_line(id, MAX_TEXT));
+            data["key_name"] = json!(on_one_line(name, MAX_TEXT));
+        }
+        if self.event_type == AuditEventType::IntegrationDeactivated {
+            let reason = self.reason.as_deref();
+            data["reason"] = json!(reason.map(|reason| on_one_line(reason, MAX_TEXT)));
+        }
+        data
+    }
+}
+
+/// An allowlist of ten thousand networks would make a record of half a megabyte.
+fn bounded(value: &Value) -> Value {
+    const MAX_ITEMS: usize = 100;
+
+    match value {
+        Value::String(text) => json!(on_one_line(text, MAX_TEXT)),
+        Value::Array(items) => {
+            let mut kept: Vec<_> = items.iter().take(MAX_ITEMS).map(bounded).collect();
+            if let Some(more) = items.len().checked_sub(MAX_ITEMS).filter(|more| *more > 0) {
+                kept.push(json!(format!("… and {more} more")));
+            }
+            Value::Array(kept)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.clone(),
+    }
+}

@@ -1,0 +1,137 @@
+//! The public-API audit log: who called what, and what became of it (`C34`, `C35`, `C43`).
+//!
+//! An [`AuditLayer`] notes each authenticated call of `/v1/*` and gives an [`AuditRecord`] of it to an [`AuditSink`],
+//! which takes it without waiting. [`AuditQueue`] is the sink for everyday: bounded, with a writer of its own that appends
+//! batches to an [`AuditStore`]. Whoever may read asks an [`AuditLog`].
+//!
+//! ```
+//! use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, audit::{AuditLayer, AuditQueue, MemoryAuditLog}};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let log = MemoryAuditLog::new();
+//! let queue = AuditQueue::spawn(log.clone());
+//!
+//! // The audit layer stands outside: refusals are calls too.
+//! let layers = (AuditLayer::new(queue.clone()), CoverbaseAuthLayer::new(MemoryStore::new()));
+//! # let _ = layers;
+//!
+//! // When the service has stopped serving: what is queued is written.
+//! queue.shutdown().await;
+//! # }
+//! ```
+
+mod call;
+mod change;
+#[cfg(any(test, feature = "test-util"))]
+pub mod contract;
+mod event;
+mod future;
+mod id;
+mod layer;
+mod memory;
+mod pending;
+mod query;
+mod queue;
+mod record;
+#[cfg(feature = "redb")]
+mod redb;
+mod text;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+
+pub(crate) use self::change::{Change, FieldChange, Target};
+pub use self::{
+    event::{AuditEventGroup, AuditEventType, AuditMetadata},
+    future::AuditFuture,
+    id::{AuditRecordId, InvalidAuditRecordId},
+    layer::{Audit, AuditLayer},
+    memory::MemoryAuditLog,
+    query::{AuditPage, AuditQuery, InvalidParameter},
+    queue::AuditQueue,
+    record::{AuditEntry, AuditRecord, InvalidAuditEntry},
+};
+use crate::{
+    key_store::StoreError, org_id::OrgId, principal::Role, requirement::Requirement, scope::Scope,
+};
+
+/// Takes records, on the way of requests.
+///
+/// ```
+/// use coverbase_auth::audit::{AuditRecord, AuditSink};
+///
+/// /// Hands records to a thread that forwards them.
+/// #[derive(Debug)]
+/// struct Forwarder(std::sync::mpsc::SyncSender<AuditRecord>);
+///
+/// impl AuditSink for Forwarder {
+///     fn record(&self, record: AuditRecord) {
+///         if self.0.try_send(record).is_err() {
+///             // count what is lost
+///         }
+///     }
+/// }
+/// ```
+pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
+    /// Takes `record`, or loses it, at once: a request waits meanwhile, so nothing in here may wait (`C35`).
+    fn record(&self, record: AuditRecord);
+}
+
+impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
+    fn record(&self, record: AuditRecord) {
+        (**self).record(record);
+    }
+}
+
+/// Where the audit log is read.
+#[async_trait]
+pub trait AuditLog: fmt::Debug + Send + Sync + 'static {
+    /// One page of the organization's records that match `query`, newest first: by [`AuditRecord::id`], descending.
+    /// Records of another organization are not there (`C20`).
+    async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError>;
+}
+
+#[async_trait]
+impl<L: AuditLog + ?Sized> AuditLog for Arc<L> {
+    async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        (**self).query(org_id, query).await
+    }
+}
+
+/// An [`AuditLog`] that is written.
+///
+/// A store keeps, for each record, its [id](AuditRecord::id), [organization](AuditRecord::org_id),
+/// [time](AuditRecord::created_at), [type](AuditRecord::event_type), [text to search](AuditRecord::search_text) and
+/// [entry](AuditRecord::entry); the first five are what an [`AuditQuery`] selects by, the last is what it gets.
+#[async_trait]
+pub trait AuditStore: AuditLog {
+    /// Adds all of `batch`, or fails and may be asked again. A record whose id is there already has been written by an
+    /// earlier attempt, and is passed over.
+    async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError>;
+}
+
+#[async_trait]
+impl<S: AuditStore + ?Sized> AuditStore for Arc<S> {
+    async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
+        (**self).append(batch).await
+    }
+}
+
+/// What reading the log requires: role `admin`, `member`, `siloed_member` or `guest`, or scope `audit:read` (`C18`).
+///
+/// ```
+/// use coverbase_auth::{RequireLayer, audit};
+///
+/// let layer = RequireLayer::new(audit::requirement());
+/// # let _ = layer;
+/// ```
+#[must_use]
+pub fn requirement() -> Requirement {
+    Requirement::scope(Scope::AUDIT_READ).or_roles([
+        Role::ADMIN,
+        Role::MEMBER,
+        Role::SILOED_MEMBER,
+        Role::GUEST,
+    ])
+}

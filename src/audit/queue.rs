@@ -1,0 +1,297 @@
+//! The way from requests to a store: bounded, and never waited for.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{AuditRecord, AuditSink, AuditStore};
+use crate::{key_store::StoreError, observe};
+
+/// The most records that are appended at once.
+const MAX_BATCH: usize = 256;
+
+/// For one attempt to append a batch.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A batch that is refused for as long has something in it that the store will never take. Others wait behind it.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
+
+/// From [`AuditQueue::shutdown`] on, for all that is queued.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// A bounded queue in front of an [`AuditStore`], with a writer of its own: a task that appends batches.
+///
+/// To record is to push; it never waits. While the store fails, or takes its time, the writer tries again, with pauses
+/// of 50 ms to 1 s, and the queue fills; what comes when it is full is dropped and counted. A batch that has been refused
+/// for five minutes is dropped and counted too. Clones are one queue; when the last is gone the writer writes what is left
+/// and ends.
+///
+/// | metric (feature `metrics`) | |
+/// |---|---|
+/// | `coverbase_auth.audit.queue.depth`, a gauge | records that wait |
+/// | `coverbase_auth.audit.dropped`, a counter | records that were lost |
+///
+/// ```
+/// use coverbase_auth::audit::{AuditQueue, MemoryAuditLog};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let queue = AuditQueue::spawn(MemoryAuditLog::new());
+/// queue.shutdown().await;
+/// assert_eq!(queue.dropped(), 0);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AuditQueue {
+    sender: Arc<Sender>,
+}
+
+struct Sender {
+    shared: Arc<Shared>,
+    writing: watch::Receiver<()>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    capacity: usize,
+    dropped: AtomicU64,
+    /// Something has come into an empty queue, or it has been closed.
+    news: Notify,
+    closed: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<AuditRecord>,
+    /// How many the writer has taken and not written yet.
+    writing: usize,
+    is_closed: bool,
+    /// The log has heard that it is full.
+    is_full: bool,
+}
+
+impl Queue {
+    fn depth(&self) -> usize {
+        self.waiting.len() + self.writing
+    }
+}
+
+impl AuditQueue {
+    /// Room for 8,192 records, some two megabytes.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn spawn(store: impl AuditStore) -> Self {
+        Self::spawn_with_capacity(store, 8_192)
+    }
+
+    /// Room for `capacity` records.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn spawn_with_capacity(store: impl AuditStore, capacity: usize) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            capacity,
+            dropped: AtomicU64::new(0),
+            news: Notify::new(),
+            closed: Notify::new(),
+        });
+        let (is_writing, writing) = watch::channel(());
+        let writer = Writer {
+            store,
+            shared: Arc::clone(&shared),
+            _is_writing: is_writing,
+        };
+        tokio::spawn(writer.run());
+        Self {
+            sender: Arc::new(Sender { shared, writing }),
+        }
+    }
+
+    /// How many records have been lost, since the queue was made.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.sender.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many records are not written yet.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.sender.shared.queue().depth()
+    }
+
+    /// Takes no more records, and completes when those that are queued are written: within ten seconds, then they are
+    /// dropped and counted. To call it again is to wait for the same.
+    pub async fn shutdown(&self) {
+        self.sender.shared.close();
+        let mut writing = self.sender.writing.clone();
+        // The writer says nothing; it hangs up when it has ended.
+        while writing.changed().await.is_ok() {}
+    }
+}
+
+impl AuditSink for AuditQueue {
+    fn record(&self, record: AuditRecord) {
+        self.sender.shared.push(record);
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    #[inline]
+    fn push(&self, record: AuditRecord) {
+        let mut queue = self.queue();
+        if queue.is_closed || queue.depth() >= self.capacity {
+            let is_news = !mem::replace(&mut queue.is_full, true);
+            drop(queue);
+            return self.lose(1, is_news);
+        }
+        queue.waiting.push(record);
+        let was_empty = queue.waiting.len() == 1;
+        drop(queue);
+        if was_empty {
+            self.news.notify_one();
+        }
+    }
+
+    /// A line in the log for each would slow down whoever records.
+    #[cold]
+    fn lose(&self, count: usize, is_news: bool) {
+        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+        observe::audit_records_dropped(count as u64, is_news);
+    }
+
+    fn close(&self) {
+        self.queue().is_closed = true;
+        self.news.notify_one();
+        self.closed.notify_one();
+    }
+
+    /// Swaps `taken`, which is empty, for all that waits. `false`: closed, and nothing is left.
+    async fn take(&self, taken: &mut Vec<AuditRecord>) -> bool {
+        loop {
+            {
+                let mut queue = self.queue();
+                if !queue.waiting.is_empty() {
+                    mem::swap(&mut queue.waiting, taken);
+                    queue.writing = taken.len();
+                    return true;
+                }
+                if queue.is_closed {
+                    return false;
+                }
+            }
+            self.news.notified().await;
+        }
+    }
+
+    /// Makes room for as many.
+    fn done(&self, count: usize) {
+        let mut queue = self.queue();
+        queue.writing = queue.writing.saturating_sub(count);
+        queue.is_full = false;
+    }
+
+    /// Nothing under the lock can leave the queue half changed, so a poisoned lock is none.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Writer<S> {
+    store: S,
+    shared: Arc<Shared>,
+    _is_writing: watch::Sender<()>,
+}
+
+impl<S: AuditStore> Writer<S> {
+    async fn run(self) {
+        let too_late = async {
+            self.shared.closed.notified().await;
+            sleep(DRAIN_WITHIN).await;
+        };
+        tokio::select! {
+            () = self.write_all() => {}
+            () = too_late => {
+                let left = self.shared.queue().depth();
+                self.shared.lose(left, true);
+            }
+        }
+    }
+
+    async fn write_all(&self) {
+        let mut taken = Vec::new();
+        while self.shared.take(&mut taken).await {
+            for batch in taken.chunks(MAX_BATCH) {
+                self.write(batch).await;
+            }
+            taken.clear();
+        }
+    }
+
+    async fn write(&self, batch: &[AuditRecord]) {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            observe::audit_queue_depth(self.shared.queue().depth());
+            let Err(error) = self.append(batch).await else {
+                return self.shared.done(batch.len());
+            };
+            observe::audit_store_failed(&error);
+            if begun.elapsed() >= GIVE_UP_AFTER {
+                self.shared.lose(batch.len(), true);
+                return self.shared.done(batch.len());
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One attempt. A store that panics, or does not answer, is one that fails.
+    async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
+        let panicked = |_| Poll::Ready(Err(StoreError::new("it panicked")));
+        let mut append = self.store.append(batch);
+        let attempt = poll_fn(|cx| {
+            catch_unwind(AssertUnwindSafe(|| append.as_mut().poll(cx))).unwrap_or_else(panicked)
+        });
+        timeout(DEADLINE, attempt)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::new("it does not answer")))
+    }
+}
+
+impl fmt::Debug for AuditQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditQueue")
+            .field("depth", &self.depth())
+            .field("capacity", &self.sender.shared.capacity)
+            .field("dropped", &self.dropped())
+            .finish()
+    }
+}

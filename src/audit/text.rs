@@ -1,0 +1,133 @@
+//! What strangers wrote, made fit for a log (T13): one line each, no longer than it may be, and no credential in it (`C33`).
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use crate::redact::{self, REDACTED, looks_like_a_credential};
+
+/// The longest path, in bytes.
+pub(super) const MAX_PATH: usize = 2_048;
+
+/// The longest of other texts, in bytes: names of parameters and keys, ids, reasons.
+pub(super) const MAX_TEXT: usize = 512;
+
+/// The most names of parameters of one call.
+const MAX_NAMES: usize = 64;
+
+/// `text` without control characters and what a terminal or an editor takes for a line break or a change of direction,
+/// cut to `max` bytes.
+pub(super) fn on_one_line(text: &str, max: usize) -> Cow<'_, str> {
+    let end = text.len().min(max);
+    let end = (0..=end)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
+    let (kept, rest) = text.split_at(end);
+    if rest.is_empty() && !kept.contains(is_odd) {
+        return Cow::Borrowed(text);
+    }
+    let ellipsis = if rest.is_empty() { "" } else { "…" };
+    Cow::Owned(kept.replace(is_odd, "\u{fffd}") + ellipsis)
+}
+
+fn is_odd(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The path as it came, still percent-encoded.
+pub(super) fn path(path: &str) -> String {
+    on_one_line(&redact::path(path), MAX_PATH).into_owned()
+}
+
+/// The names in a query, decoded, each once, in the order of their first occurrence; never a value (`C35`).
+pub(super) fn parameter_names(query: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        let spaced = name.replace('+', " ");
+        let decoded = percent_decode_str(&spaced).decode_utf8_lossy();
+        let name = if looks_like_a_credential(&decoded) {
+            REDACTED.to_owned()
+        } else {
+            on_one_line(&decoded, MAX_TEXT).into_owned()
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        if names.len() == MAX_NAMES {
+            break;
+        }
+    }
+    names
+}
+
+/// Of 1 to 128 visible ASCII characters, and no credential that went astray.
+#[inline]
+pub(super) fn is_request_id(value: &[u8]) -> bool {
+    (1..=128).contains(&value.len())
+        && value.iter().all(u8::is_ascii_graphic)
+        && str::from_utf8(value).is_ok_and(|id| !looks_like_a_credential(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api_key::{ApiKey, Environment};
+
+    // T13
+    #[test]
+    fn a_text_is_one_line_of_bounded_length() {
+        assert_eq!(on_one_line("ci é", 10), "ci é");
+        assert_eq!(
+            on_one_line("a\r\nb\u{1b}[2J\u{85}\0", 99),
+            "a\u{fffd}\u{fffd}b\u{fffd}[2J\u{fffd}\u{fffd}"
+        );
+        assert_eq!(on_one_line("a\u{2028}b\u{202e}", 99), "a\u{fffd}b\u{fffd}");
+        assert_eq!(on_one_line("aéé", 4), "aé…");
+        assert!(path(&format!("/v1/{}", "x".repeat(9000))).len() <= MAX_PATH + "…".len());
+    }
+
+    // C33
+    #[test]
+    fn a_credential_is_no_name() {
+        let secret = ApiKey::generate(Environment::Live);
+        let secret = secret.expose_secret();
+        let query = format!("{secret}&{secret}=1&a");
+        assert_eq!(parameter_names(&query), ["[redacted]", "a"]);
+    }
+
+    // T13
+    #[test]
+    fn a_request_id_is_a_sane_token() {
+        for sane in ["1", "req_7f3a-9!~", &"x".repeat(128)] {
+            assert!(is_request_id(sane.as_bytes()), "{sane}");
+        }
+        let secret = ApiKey::generate(Environment::Live);
+        for odd in [
+            "",
+            "a b",
+            "a\tb",
+            "a\nb",
+            "\u{e9}",
+            "a\u{7f}",
+            &"x".repeat(129),
+            secret.expose_secret(),
+        ] {
+            assert!(!is_request_id(odd.as_bytes()), "{odd}");
+        }
+    }
+
+    // C35
+    #[test]
+    fn names_of_parameters_are_decoded_and_told_once() {
+        assert_eq!(parameter_names(""), [""; 0]);
+        assert_eq!(
+            parameter_names("a=1&b&&a=2&c%5B%5D=x=y&d+e=&%0d%0aERROR=1&%ff"),
+            ["a", "b", "c[]", "d e", "\u{fffd}\u{fffd}ERROR", "\u{fffd}"]
+        );
+        let many: String = (0..1000).map(|n| format!("p{n}=1&")).collect();
+        assert_eq!(parameter_names(&many).len(), MAX_NAMES);
+    }
+}

@@ -1,0 +1,281 @@
+//! What the layer allocates for a request: nothing of its own. A program of its own, for its allocator counts.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use coverbase_auth::{
+    ApiKey, CoverbaseAuthLayer, Environment, IpAllowlist, KeyFormat, KeyRecord, KeyStore, Lookup,
+    MemoryStore, PeerAddr, Principal, Rejection, RejectionKind, RequireLayer, Requirement, Scope,
+    StoreError,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::AUTHORIZATION};
+use tower::{Layer, Service, ServiceExt};
+
+/// Counts what this thread allocates: the test harness has threads of its own.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations_of<T>(run: impl FnOnce() -> T) -> (usize, T) {
+    let before = ALLOCATIONS.get();
+    let result = run();
+    (ALLOCATIONS.get() - before, result)
+}
+
+/// The inner service: it hands back the extensions that it was given and allocates nothing.
+#[derive(Clone)]
+struct Inner;
+
+impl Service<Request<()>> for Inner {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<()>) -> Self::Future {
+        let mut response = Response::new(());
+        *response.extensions_mut() = std::mem::take(request.extensions_mut());
+        ready(Ok(response))
+    }
+}
+
+/// Readiness, the call, and tower's future to its end.
+fn serve<S, B>(service: S, request: Request<()>) -> (usize, Response<B>)
+where
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+{
+    allocations_of(|| {
+        let future = pin!(service.oneshot(request));
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => response,
+            Poll::Pending => panic!("the answer is at hand"),
+        }
+    })
+}
+
+/// A request as a server reads it, with `headers` headers in all, `Authorization` among them.
+fn request(token: &str, headers: usize) -> Request<()> {
+    let mut request = Request::new(());
+    for header in 1..headers {
+        let name = HeaderName::try_from(format!("x-{header}")).unwrap();
+        request
+            .headers_mut()
+            .insert(name, HeaderValue::from_static("1"));
+    }
+    let credential = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    request.headers_mut().insert(AUTHORIZATION, credential);
+    request
+}
+
+fn populated(mut request: Request<()>) -> Request<()> {
+    request
+        .extensions_mut()
+        .insert(PeerAddr::new(([203, 0, 113, 9], 443)));
+    request.extensions_mut().insert(Requirement::scopes([
+        Scope::KEYS_MANAGE,
+        Scope::from_static("a:b"),
+    ]));
+    request
+}
+
+#[derive(Debug)]
+struct Down;
+
+impl KeyStore for Down {
+    fn lookup(&self, _: &coverbase_auth::KeyDigest) -> Lookup {
+        static ERROR: std::sync::OnceLock<StoreError> = std::sync::OnceLock::new();
+        Lookup::ready(Err(ERROR.get_or_init(|| StoreError::new("down")).clone()))
+    }
+}
+
+/// Layers that know `key`: one whose organization is restricted to addresses, and one that is not.
+fn layers(key: &ApiKey) -> [CoverbaseAuthLayer; 2] {
+    let allowlist = IpAllowlist::parse(["203.0.113.0/24", "2001:db8::/32"]).unwrap();
+    let record = KeyRecord::new("ak_6sLyzf0Xz0Cq", "org_acme")
+        .with_name("ci")
+        .with_scopes([Scope::KEYS_MANAGE, Scope::from_static("a:b")])
+        .with_expires_at(u64::MAX);
+    [allowlist, IpAllowlist::new()].map(|allowlist| {
+        let store = MemoryStore::new();
+        store.insert(key, record.clone().with_allowlist(allowlist));
+        let layer = CoverbaseAuthLayer::new(store).with_key_format(KeyFormat::Minted);
+        // What is made once, for the process or the thread, is made before anything is counted.
+        serve(
+            layer.layer(Inner),
+            populated(request(key.expose_secret(), 1)),
+        );
+        layer
+    })
+}
+
+// C6, the hot path: what `http::Extensions` does with a principal, and no more.
+#[test]
+fn an_admitted_request_allocates_nothing_of_the_layers_own() {
+    let key = ApiKey::generate(Environment::Live);
+    let [restricted, unrestricted] = layers(&key);
+    let require = RequireLayer::new(Requirement::scope(Scope::KEYS_MANAGE));
+    let mut counts = Vec::new();
+    for headers in 1..=40 {
+        let empty = || request(key.expose_secret(), headers);
+        for (layer, request) in [
+            (&unrestricted, &empty as &dyn Fn() -> _),
+            (&restricted, &|| populated(empty())),
+        ] {
+            let stripping = layer.clone().with_stripped_credential();
+            let (total, response) = serve(layer.layer(Inner), request());
+            let principal = Principal::of(response.extensions())
+                .expect("admitted")
+                .clone();
+            let mut by_hand = request();
+            let (own, _) = allocations_of(|| by_hand.extensions_mut().insert(principal));
+
+            for (what, total) in [
+                ("the layer", total),
+                ("stripping", serve(stripping.layer(Inner), request()).0),
+                (
+                    "with RequireLayer",
+                    serve((layer, &require).layer(Inner), request()).0,
+                ),
+            ] {
+                if total != own {
+                    counts.push(format!("{what}, {headers} headers: {total} and not {own}"));
+                }
+            }
+        }
+    }
+    assert_eq!(counts, [""; 0]);
+}
+
+// C29–C31: a refusal costs what its answer costs when it is put together by hand.
+#[test]
+fn a_refusal_allocates_its_answer_alone() {
+    use RejectionKind as Kind;
+
+    let key = ApiKey::generate(Environment::Live);
+    let (secret, unknown) = (key.expose_secret(), ApiKey::generate(Environment::Live));
+    let [restricted, unrestricted] = layers(&key);
+    let any = || unrestricted.clone().with_key_format(KeyFormat::Any);
+    let gone = MemoryStore::new();
+    gone.insert(&key, KeyRecord::new("ak_1", "org_acme").with_revoked_at(1));
+    let down = CoverbaseAuthLayer::new(Down);
+    let mut counts = Vec::new();
+    for headers in 0..=13 {
+        for (kind, layer, token) in [
+            (Kind::MissingCredential, any(), None),
+            (Kind::MalformedCredential, any(), Some("a,b")),
+            (
+                Kind::InvalidApiKey,
+                unrestricted.clone(),
+                Some("ak_not_minted"),
+            ),
+            (
+                Kind::InvalidApiKey,
+                unrestricted.clone(),
+                Some(unknown.expose_secret()),
+            ),
+            (
+                Kind::InvalidApiKey,
+                CoverbaseAuthLayer::new(gone.clone()),
+                Some(secret),
+            ),
+            (Kind::InvalidSessionToken, any(), Some("e30.e30.AA")),
+            (Kind::IpNotAllowed, restricted.clone(), Some(secret)),
+            (Kind::AuthUnavailable, down.clone(), Some(secret)),
+        ] {
+            let request = || match token {
+                Some(token) => request(token, headers),
+                None => {
+                    let mut anonymous = request("", headers + 1);
+                    anonymous.headers_mut().remove(AUTHORIZATION);
+                    anonymous
+                }
+            };
+            let (_, response) = serve(layer.layer(Inner), request());
+            let rejection = response
+                .extensions()
+                .get::<Rejection>()
+                .expect("a refusal")
+                .clone();
+            assert_eq!(rejection.kind(), kind);
+            let (total, _) = serve(layer.layer(Inner), request());
+            let (own, _) = allocations_of(|| answer_by_hand(rejection, response.headers()));
+            if total != own {
+                counts.push(format!(
+                    "{kind:?}, {headers} headers: {total} and not {own}"
+                ));
+            }
+        }
+    }
+    assert_eq!(counts, [""; 0]);
+}
+
+// C30: its challenge names scopes, so it is a text of its own; RequireLayer, which decides on nothing else, has it too.
+#[test]
+fn a_refusal_for_scopes_allocates_its_answer_alone() {
+    let key = ApiKey::generate(Environment::Live);
+    let [_, auth] = layers(&key);
+    let request = || request(key.expose_secret(), 3);
+    let (_, admitted) = serve(auth.layer(Inner), request());
+    let authenticated = || {
+        let mut request = request();
+        *request.extensions_mut() = admitted.extensions().clone();
+        request
+    };
+    let requirement = Requirement::scopes([Scope::AUDIT_READ, Scope::from_static("c:d")]);
+    let (total, response) = serve(
+        auth.with_requirement(requirement.clone()).layer(Inner),
+        request(),
+    );
+    let (own, by_require) = serve(RequireLayer::new(requirement).layer(Inner), authenticated());
+    for response in [response.extensions(), by_require.extensions()] {
+        let rejection = response.get::<Rejection>().expect("a refusal");
+        assert_eq!(rejection.kind(), RejectionKind::InsufficientScope);
+    }
+    assert_eq!(total, own);
+}
+
+/// The same answer, of constants.
+fn answer_by_hand(rejection: Rejection, answered: &HeaderMap) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(b"{}"));
+    *response.status_mut() = rejection.kind().status();
+    *response.headers_mut() = HeaderMap::with_capacity(2);
+    for name in answered.keys() {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static("constant"));
+    }
+    response.extensions_mut().insert(rejection);
+    response
+}

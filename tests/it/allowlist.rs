@@ -1,0 +1,263 @@
+//! From where a key may be used (C22–C26, T9); C27 stands in `jwt.rs`, C28 in `requirements.rs`.
+
+use std::net::IpAddr;
+
+use coverbase_auth::{
+    ClientIpSource, CoverbaseAuthLayer, IpAllowlist, KeyRegistry, PeerAddr, RejectionKind,
+};
+use http::{Request, StatusCode};
+use proptest::{collection::vec, prelude::*};
+
+use crate::support::{KEY, ORG, ask, bearer, block_on, record, store};
+
+const INSIDE: &str = "203.0.113.9";
+const OUTSIDE: &str = "192.0.2.66";
+
+/// A layer whose key may be used from these networks alone.
+fn only_from(networks: &[&str]) -> CoverbaseAuthLayer {
+    let allowlist = IpAllowlist::parse(networks).unwrap();
+    CoverbaseAuthLayer::new(store(record().with_allowlist(allowlist)))
+}
+
+fn behind(proxies: usize) -> CoverbaseAuthLayer {
+    only_from(&["203.0.113.0/24"]).with_client_ip(ClientIpSource::trusted_proxies(proxies))
+}
+
+fn from_peer(address: &str) -> Request<()> {
+    let address: IpAddr = address.parse().unwrap();
+    let mut request = bearer(KEY);
+    request
+        .extensions_mut()
+        .insert(PeerAddr::new((address, 51_234)));
+    request
+}
+
+/// By a connection from inside the allowlist, which counts for nothing where proxies are trusted.
+fn forwarded(lines: &[&[u8]]) -> Request<()> {
+    let mut request = from_peer(INSIDE);
+    for line in lines {
+        let line = http::HeaderValue::from_bytes(line).unwrap();
+        request.headers_mut().append("x-forwarded-for", line);
+    }
+    request
+}
+
+fn passes(layer: &CoverbaseAuthLayer, request: Request<()>) -> bool {
+    match ask(layer, request).refusal() {
+        None => true,
+        Some(RejectionKind::IpNotAllowed) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+// C22
+#[test]
+fn no_network_means_no_restriction() {
+    let layer = only_from(&[]);
+    for request in [
+        from_peer(INSIDE),
+        from_peer(OUTSIDE),
+        from_peer("::1"),
+        bearer(KEY),
+    ] {
+        assert!(passes(&layer, request));
+    }
+}
+
+// C22, C23
+#[test]
+fn a_key_is_used_from_a_network_of_its_organization() {
+    let layer = only_from(&["203.0.113.0/24", "198.51.100.7", "2001:db8:77::/48"]);
+    for address in [
+        "203.0.113.0",
+        "203.0.113.9",
+        "203.0.113.255",
+        "198.51.100.7",
+        "2001:db8:77::1",
+        "2001:db8:77:ffff:ffff:ffff:ffff:ffff",
+    ] {
+        assert!(passes(&layer, from_peer(address)), "{address}");
+    }
+    for address in [
+        "203.0.112.255",
+        "203.0.114.0",
+        "198.51.100.6",
+        "198.51.100.8",
+        "2001:db8:76::1",
+        "2001:db8:78::",
+        "127.0.0.1",
+        "::1",
+    ] {
+        assert!(!passes(&layer, from_peer(address)), "{address}");
+    }
+}
+
+// C23
+#[test]
+fn the_refusal_is_a_403_of_a_known_key() {
+    let answer = ask(&only_from(&[INSIDE]), from_peer(OUTSIDE));
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        answer.body,
+        r#"{"detail":{"code":"ip_not_allowed","message":"This request originates from an IP address that is not in your organization's API allowlist."}}"#
+    );
+    let rejection = answer.rejection.unwrap();
+    assert_eq!(rejection.principal().unwrap().org_id().as_str(), ORG);
+    assert!(passes(&only_from(&[INSIDE]), from_peer(INSIDE)));
+}
+
+// C24
+#[test]
+fn an_unknown_address_passes_no_allowlist() {
+    let everywhere = only_from(&["0.0.0.0/0", "::/0"]);
+    assert!(!passes(&everywhere, bearer(KEY)));
+    assert!(passes(&everywhere, from_peer(OUTSIDE)));
+
+    let unknown = ask(&everywhere, bearer(KEY));
+    let outside = ask(&only_from(&[INSIDE]), from_peer(OUTSIDE));
+    assert_eq!(unknown.wire(), outside.wire());
+
+    let by_rule = everywhere
+        .clone()
+        .with_client_ip(ClientIpSource::from_fn(|_| None));
+    assert!(!passes(&by_rule, from_peer(INSIDE)));
+}
+
+// C25: by default the peer, whatever a client writes.
+#[test]
+fn without_trusted_proxies_a_header_counts_for_nothing() {
+    for layer in [only_from(&["203.0.113.0/24"]), behind(0)] {
+        let mut spoofed = from_peer(OUTSIDE);
+        for name in [
+            "x-forwarded-for",
+            "x-real-ip",
+            "forwarded",
+            "cf-connecting-ip",
+            "true-client-ip",
+        ] {
+            spoofed.headers_mut().insert(name, INSIDE.parse().unwrap());
+        }
+        assert!(!passes(&layer, spoofed));
+        assert!(passes(&layer, forwarded(&[OUTSIDE.as_bytes()])));
+    }
+}
+
+// C25, T9: what the trusted proxy appended; what stands further left is the client's own word.
+#[test]
+fn with_trusted_proxies_the_entry_counts_from_the_right() {
+    let cases: &[(usize, &[&[u8]], bool)] = &[
+        (1, &[b"203.0.113.9"], true),
+        (1, &[b"192.0.2.66"], false),
+        (1, &[b"192.0.2.66, 203.0.113.9"], true),
+        (1, &[b"203.0.113.9, 192.0.2.66"], false),
+        (1, &[b"203.0.113.9,203.0.113.9,192.0.2.66"], false),
+        (2, &[b"203.0.113.9, 10.0.0.7"], true),
+        (2, &[b"10.0.0.7, 203.0.113.9"], false),
+        (2, &[b"203.0.113.9, 192.0.2.66, 10.0.0.7"], false),
+        (2, &[b"nonsense, 203.0.113.9, also nonsense"], true),
+        // Several lines are one list.
+        (1, &[b"203.0.113.9", b"192.0.2.66"], false),
+        (1, &[b"192.0.2.66", b"203.0.113.9"], true),
+        (2, &[b"203.0.113.9", b"10.0.0.7"], true),
+        (3, &[b"203.0.113.9", b"10.0.0.7, 10.0.0.8"], true),
+        // Unknown: too few, empty, or no address.
+        (1, &[], false),
+        (2, &[b"203.0.113.9"], false),
+        (1, &[b"203.0.113.9,"], false),
+        (1, &[b"203.0.113.9", b""], false),
+        (1, &[b"unknown"], false),
+        (1, &[b"203.0.113.9\xff"], false),
+        (1, &[b"203.0.113.9 192.0.2.66"], false),
+        (1, &[b"\xff\xfe, 203.0.113.9"], true),
+    ];
+    for (proxies, lines, expected) in cases {
+        assert_eq!(
+            passes(&behind(*proxies), forwarded(lines)),
+            *expected,
+            "{proxies} {lines:?}"
+        );
+    }
+}
+
+// C26
+#[test]
+fn a_mapped_address_is_the_ipv4_address() {
+    for networks in [["203.0.113.0/24"], ["::ffff:203.0.113.0/120"]] {
+        let layer = only_from(&networks);
+        assert!(passes(&layer, from_peer("203.0.113.9")));
+        assert!(passes(&layer, from_peer("::ffff:203.0.113.9")));
+        assert!(!passes(&layer, from_peer("::ffff:192.0.2.66")));
+        // An IPv4-compatible and a translated address are other addresses.
+        assert!(!passes(&layer, from_peer("::203.0.113.9")));
+        assert!(!passes(&layer, from_peer("64:ff9b::203.0.113.9")));
+    }
+    assert!(!passes(
+        &only_from(&["::/0"]),
+        from_peer("::ffff:203.0.113.9")
+    ));
+    assert!(!passes(
+        &only_from(&["0.0.0.0/0"]),
+        from_peer("2001:db8::1")
+    ));
+}
+
+// C26
+#[test]
+fn a_proxys_port_and_brackets_are_dropped_and_nothing_else() {
+    let layer = only_from(&["203.0.113.9", "2001:db8::1"]);
+    let layer = layer.with_client_ip(ClientIpSource::trusted_proxies(1));
+    for (accepted, refused) in [
+        ("203.0.113.9:443", "203.0.113.9:65536"),
+        ("203.0.113.9", "[203.0.113.9]"),
+        ("203.0.113.9", "203.0.113.009"),
+        ("::ffff:203.0.113.9", "::ffff:203.0.113.009"),
+        ("[::ffff:203.0.113.9]:443", "[203.0.113.9]:443"),
+        ("2001:db8::1", "2001:db8::1%eth0"),
+        ("[2001:db8::1]", "[2001:db8::1"),
+        ("[2001:db8::1]:443", "[2001:db8::1]:99999"),
+        (" 203.0.113.9\t", "\"203.0.113.9\""),
+        ("203.0.113.9:0", "203.0.113.9:"),
+    ] {
+        assert!(
+            passes(&layer, forwarded(&[accepted.as_bytes()])),
+            "{accepted:?}"
+        );
+        assert!(
+            !passes(&layer, forwarded(&[refused.as_bytes()])),
+            "{refused:?}"
+        );
+    }
+}
+
+// C22: an administrator's change holds for the next request.
+#[test]
+fn an_allowlist_holds_from_the_moment_it_is_set() {
+    let store = store(record());
+    let layer = CoverbaseAuthLayer::new(store.clone());
+    let set = |networks: &[&str]| {
+        let allowlist = IpAllowlist::parse(networks).unwrap();
+        block_on(store.set_allowlist(&ORG.into(), allowlist)).unwrap();
+    };
+    assert!(passes(&layer, from_peer(OUTSIDE)));
+    set(&[INSIDE]);
+    assert!(!passes(&layer, from_peer(OUTSIDE)));
+    assert!(passes(&layer, from_peer(INSIDE)));
+    set(&[OUTSIDE]);
+    assert!(passes(&layer, from_peer(OUTSIDE)));
+    set(&[]);
+    assert!(passes(&layer, from_peer(INSIDE)));
+}
+
+proptest! {
+    // T9, C25: nothing that a client sends before the proxies' entries moves the decision.
+    #[test]
+    fn what_a_client_prepends_changes_nothing(
+        spoofed in vec(vec(prop_oneof![b' '..=b'~', Just(b','), 128..=255_u8], 0..40), 0..4),
+        hops in vec(prop_oneof![Just(INSIDE), Just(OUTSIDE), Just("unknown"), Just("")], 1..4),
+    ) {
+        let layer = behind(hops.len());
+        let mut lines: Vec<&[u8]> = spoofed.iter().map(Vec::as_slice).collect();
+        lines.extend(hops.iter().map(|hop| hop.as_bytes()));
+        prop_assert_eq!(passes(&layer, forwarded(&lines)), hops[0] == INSIDE);
+    }
+}

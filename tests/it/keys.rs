@@ -1,0 +1,231 @@
+//! What an API key opens, and until when (C6–C10, T10, T11).
+
+use coverbase_auth::{
+    ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, KeyRegistry, MemoryStore, PrincipalKind,
+    RejectionKind, Requirement, Scope, TestClock,
+};
+use http::StatusCode;
+
+use crate::support::{KEY, KEY_ID, ORG, ask, bearer, block_on, key, record, store};
+
+const NOW: u64 = 1_800_000_000;
+
+// C6
+#[test]
+fn a_key_is_the_service_account_of_its_own_organization() {
+    let store = MemoryStore::new();
+    let records = [
+        (
+            "ak_live_a",
+            KeyRecord::new("ak_id_a", "org_a").with_name("ci"),
+        ),
+        (
+            "ak_live_b",
+            KeyRecord::new("ak_id_b", "org_b").with_name("ci"),
+        ),
+    ];
+    for (secret, record) in records.clone() {
+        store.insert(&key(secret), record);
+    }
+    let layer = CoverbaseAuthLayer::new(store);
+    for (secret, record) in records {
+        let answer = ask(&layer, bearer(secret));
+        let principal = answer.principal();
+        assert_eq!(principal.kind(), PrincipalKind::ServiceAccount);
+        assert_eq!(principal.org_id(), record.org_id());
+        assert_eq!(principal.key_id(), Some(record.key_id()));
+        assert_eq!(principal.key_name(), Some("ci"));
+        assert_eq!((principal.user_id(), principal.role()), (None, None));
+        assert_eq!(principal.session_id(), None);
+    }
+}
+
+// C8, T10: nothing on the wire says which it was.
+#[test]
+fn unknown_revoked_and_expired_are_one_answer() {
+    let store = MemoryStore::new();
+    store.insert(&key("ak_live_good"), KeyRecord::new("ak_1", ORG));
+    store.insert(
+        &key("ak_live_revoked"),
+        KeyRecord::new("ak_2", ORG).with_revoked_at(NOW - 1),
+    );
+    store.insert(
+        &key("ak_live_expired"),
+        KeyRecord::new("ak_3", ORG).with_expires_at(NOW - 1),
+    );
+    store.insert(
+        &key("ak_live_both"),
+        KeyRecord::new("ak_4", ORG)
+            .with_expires_at(NOW - 1)
+            .with_revoked_at(NOW - 2),
+    );
+    let layer = CoverbaseAuthLayer::new(store).with_clock(TestClock::at(NOW));
+
+    let unknown = ask(&layer, bearer("ak_live_unknown"));
+    assert_eq!(unknown.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(unknown.body, r#"{"detail":"Invalid or expired API key."}"#);
+    for token in [
+        "ak_live_revoked",
+        "ak_live_expired",
+        "ak_live_both",
+        "nonsense",
+    ] {
+        let answer = ask(&layer, bearer(token));
+        assert_eq!(answer.refusal(), Some(RejectionKind::InvalidApiKey));
+        assert_eq!(answer.wire(), unknown.wire(), "{token}");
+        assert!(answer.rejection.unwrap().principal().is_none());
+    }
+    assert_eq!(ask(&layer, bearer("ak_live_good")).refusal(), None);
+}
+
+// C10
+#[test]
+fn a_key_is_expired_from_its_second_on() {
+    let clock = TestClock::at(0);
+    let layer = CoverbaseAuthLayer::new(store(record().with_expires_at(NOW)));
+    let layer = layer.with_clock(clock.clone());
+    let expired = Some(RejectionKind::InvalidApiKey);
+    for (now, refusal) in [
+        (0, None),
+        (NOW - 1, None),
+        (NOW, expired),
+        (NOW + 1, expired),
+        (u64::MAX, expired),
+        // T4: a clock that was set back.
+        (NOW - 3_600, None),
+    ] {
+        clock.set(now);
+        assert_eq!(ask(&layer, bearer(KEY)).refusal(), refusal, "{now}");
+    }
+}
+
+// C10
+#[test]
+fn a_key_without_an_expiry_never_expires() {
+    let layer = CoverbaseAuthLayer::new(store(record())).with_clock(TestClock::at(u64::MAX));
+    assert_eq!(ask(&layer, bearer(KEY)).refusal(), None);
+}
+
+// C10: from the revocation on, whatever the clock says.
+#[test]
+fn a_revoked_key_opens_nothing_from_then_on() {
+    let store = store(record());
+    let clock = TestClock::at(NOW);
+    let layer = CoverbaseAuthLayer::new(store.clone()).with_clock(clock.clone());
+    assert_eq!(ask(&layer, bearer(KEY)).refusal(), None);
+
+    let revocation = block_on(store.revoke(&ORG.into(), &KEY_ID.into(), NOW + 10)).unwrap();
+    assert!(revocation.unwrap().is_first);
+    for now in [0, NOW, NOW + 9, NOW + 10, NOW + 11] {
+        clock.set(now);
+        let answer = ask(&layer, bearer(KEY));
+        assert_eq!(
+            answer.refusal(),
+            Some(RejectionKind::InvalidApiKey),
+            "{now}"
+        );
+    }
+}
+
+// C9: none is the default.
+#[test]
+fn a_key_without_scopes_opens_ordinary_routes_alone() {
+    let layer = CoverbaseAuthLayer::new(store(record()));
+    let answer = ask(&layer, bearer(KEY));
+    assert!(answer.principal().scopes().is_empty());
+    for scope in Scope::known() {
+        let admin = layer
+            .clone()
+            .with_requirement(Requirement::scope(scope.clone()));
+        let refusal = ask(&admin, bearer(KEY)).refusal();
+        assert_eq!(refusal, Some(RejectionKind::InsufficientScope), "{scope}");
+
+        let scoped = store(record().with_scopes([scope.clone()]));
+        let admin =
+            CoverbaseAuthLayer::new(scoped).with_requirement(Requirement::scope(scope.clone()));
+        assert_eq!(ask(&admin, bearer(KEY)).refusal(), None, "{scope}");
+    }
+}
+
+// C9: whole and case-sensitive; no hierarchy, no prefix, no wildcard.
+#[test]
+fn no_scope_stands_for_another() {
+    for (granted, required) in [
+        ("keys:manage", "keys:managed"),
+        ("keys:managed", "keys:manage"),
+        ("keys", "keys:manage"),
+        ("keys:", "keys:manage"),
+        ("keys:*", "keys:manage"),
+        ("*", "keys:manage"),
+        ("KEYS:MANAGE", "keys:manage"),
+        ("keys:manage,audit:read", "audit:read"),
+        ("reports", "reports:export"),
+        ("reports:Export", "reports:export"),
+    ] {
+        let [granted, required]: [Scope; 2] = [granted, required].map(|it| it.parse().unwrap());
+        let layer = CoverbaseAuthLayer::new(store(record().with_scopes([granted.clone()])));
+        let foreign = layer.clone().with_requirement(Requirement::scope(required));
+        let refusal = ask(&foreign, bearer(KEY)).refusal();
+        assert_eq!(refusal, Some(RejectionKind::InsufficientScope), "{granted}");
+
+        let own = layer.with_requirement(Requirement::scope(granted.clone()));
+        assert_eq!(ask(&own, bearer(KEY)).refusal(), None, "{granted}");
+    }
+}
+
+// T11, C7: what a reader of the database has opens nothing.
+#[test]
+fn a_digest_an_id_or_a_part_of_the_secret_is_no_key() {
+    let secret = ApiKey::generate(Environment::Live);
+    let digest = secret.digest();
+    let store = MemoryStore::new();
+    store.insert(&secret, record());
+    let layer = CoverbaseAuthLayer::new(store);
+    let secret = secret.expose_secret();
+    assert_eq!(ask(&layer, bearer(secret)).refusal(), None);
+
+    let hex: String = digest
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut stolen = vec![
+        hex.to_uppercase(),
+        base64(digest.as_bytes(), b"+/"),
+        base64(digest.as_bytes(), b"-_"),
+        hex,
+        KEY_ID.to_owned(),
+        ORG.to_owned(),
+        secret.to_lowercase(),
+        format!("{secret}="),
+        format!("{secret}a"),
+        format!("ak_live_{secret}"),
+        secret["ak_live_".len()..].to_owned(),
+    ];
+    stolen.extend((1..secret.len()).map(|end| secret[..end].to_owned()));
+    for prefix in ["ak_", "ak_live_"] {
+        stolen.extend(stolen.clone().iter().map(|text| format!("{prefix}{text}")));
+    }
+    for token in stolen.iter().filter(|token| **token != secret) {
+        let refusal = ask(&layer, bearer(token)).refusal();
+        assert_eq!(refusal, Some(RejectionKind::InvalidApiKey), "{token}");
+    }
+}
+
+fn base64(bytes: &[u8], last_two: &[u8; 2]) -> String {
+    let alphabet: Vec<u8> = (b'A'..=b'Z')
+        .chain(b'a'..=b'z')
+        .chain(b'0'..=b'9')
+        .collect();
+    let alphabet = [&alphabet, &last_two[..]].concat();
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, i| {
+            bits << 8 | usize::from(chunk.get(i).copied().unwrap_or(0))
+        });
+        for digit in 0..=chunk.len() {
+            text.push(alphabet[bits >> (18 - 6 * digit) & 63].into());
+        }
+    }
+    text
+}

@@ -1,0 +1,373 @@
+//! The rooms of the design: a file imports from the rooms above its own alone, so the graph has no cycle.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// Each imports only what stands before it. A directory is one room.
+const ORDER: [&str; 37] = [
+    "scope",
+    "clock",
+    "allowlist",
+    "client_ip",
+    "token68",
+    "api_key",
+    "credential",
+    "body",
+    "org_id",
+    "usage",
+    "principal",
+    "decision_slot",
+    "challenge",
+    "requirement",
+    "listing",
+    "rejection",
+    "principal_slot",
+    "requirements",
+    "key_store",
+    "json",
+    "jwt",
+    "redact",
+    "meter",
+    "observe",
+    "render",
+    "grpc",
+    "refusal",
+    "authenticator",
+    "gate",
+    "future",
+    "service",
+    "require",
+    "layer",
+    "audit",
+    "key_admin",
+    "axum",
+    "manual",
+];
+
+#[test]
+fn no_room_imports_from_below() {
+    assert_eq!(imports_from_below(&sources()), [""; 0]);
+}
+
+#[test]
+fn no_files_import_one_another_in_a_circle() {
+    assert_eq!(circle(&sources()), None);
+}
+
+#[test]
+fn every_file_has_its_room_in_the_order() {
+    for path in sources().keys() {
+        let room = &module_of(path)[..];
+        let is_known = matches!(room, []) || ORDER.contains(&&*room[0]);
+        assert!(is_known, "src/{path}: which line of ORDER is it on?");
+    }
+}
+
+#[test]
+fn no_file_is_long() {
+    let long = sources().into_iter().filter_map(|(path, text)| {
+        let lines = text
+            .lines()
+            .take_while(|line| *line != "mod tests {")
+            .count();
+        (lines >= 450).then(|| format!("src/{path} has {lines} lines"))
+    });
+    assert_eq!(long.collect::<Vec<_>>(), [""; 0]);
+}
+
+/// The text of each file under `src`, by its path there.
+fn sources() -> BTreeMap<String, String> {
+    fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) {
+        for entry in folder.read_dir().unwrap().map(Result::unwrap) {
+            let path = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                read(&entry.path(), &format!("{path}/"), sources);
+            } else if path.ends_with(".rs") {
+                sources.insert(path, std::fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+    }
+    let mut sources = BTreeMap::new();
+    read(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        "",
+        &mut sources,
+    );
+    assert!(sources.contains_key("lib.rs"));
+    sources
+}
+
+/// `"jwt/claims.rs"` is the module `jwt::claims`.
+fn module_of(path: &str) -> Vec<String> {
+    let path = path.trim_end_matches(".rs").trim_end_matches("/mod");
+    let names = path.split('/').filter(|name| *name != "lib");
+    names.map(str::to_owned).collect()
+}
+
+fn imports_from_below(sources: &BTreeMap<String, String>) -> Vec<String> {
+    let reexported: BTreeMap<String, String> = paths(&sources["lib.rs"], &[])
+        .into_iter()
+        .filter(|path| path.len() > 1)
+        .map(|path| (path[path.len() - 1].clone(), path[0].clone()))
+        .collect();
+    let line = |room: &str| ORDER.iter().position(|name| *name == room);
+    let mut faults = BTreeSet::new();
+    for (path, text) in sources.iter().filter(|(path, _)| *path != "lib.rs") {
+        let module = module_of(path);
+        for used in paths(text, &module) {
+            let room = reexported.get(&used[0]).unwrap_or(&used[0]);
+            let used = used.join("::");
+            match (line(&module[0]), line(room)) {
+                (_, None) => faults.insert(format!("{path}: what is crate::{used}?")),
+                (from, to) => to > from && faults.insert(format!("{path} imports crate::{used}")),
+            };
+        }
+    }
+    Vec::from_iter(faults)
+}
+
+/// A circle of files, `mod.rs` being the directory's own; what it re-exports is no import.
+fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
+    type Module = Vec<String>;
+    fn walk(
+        at: &Module,
+        imports: &BTreeMap<Module, BTreeSet<Module>>,
+        way: &mut Vec<Module>,
+        done: &mut BTreeSet<Module>,
+    ) -> bool {
+        if done.contains(at) {
+            return false;
+        }
+        way.push(at.clone());
+        if way.iter().filter(|step| *step == at).count() > 1
+            || imports[at]
+                .iter()
+                .any(|next| walk(next, imports, way, done))
+        {
+            return true;
+        }
+        way.pop();
+        done.insert(at.clone());
+        false
+    }
+
+    let modules: BTreeSet<Module> = sources.keys().map(|path| module_of(path)).collect();
+    let imports = sources.iter().map(|(path, text)| {
+        let module = module_of(path);
+        let used = paths(text, &module).into_iter().filter_map(|mut path| {
+            while !modules.contains(&path) {
+                path.pop();
+            }
+            (!path.is_empty() && path != module).then_some(path)
+        });
+        (module.clone(), used.collect())
+    });
+    let imports: BTreeMap<Module, BTreeSet<Module>> =
+        imports.filter(|(module, _)| !module.is_empty()).collect();
+    let (mut way, mut done) = (Vec::new(), BTreeSet::new());
+    let found = imports
+        .keys()
+        .any(|module| walk(module, &imports, &mut way, &mut done));
+    found.then(|| way.iter().map(|module| module.join("::")).collect())
+}
+
+/// Every path from the crate's root that the code of `module` names, tests and re-exports aside. Comments and strings are
+/// no tokens, so they do not count.
+fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    collect(text.parse().unwrap(), module, &mut found);
+    found
+}
+
+fn collect(tokens: TokenStream, module: &[String], found: &mut Vec<Vec<String>>) {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut rest = &tokens[..];
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            TokenTree::Punct(hash) if hash.as_char() == '#' && is_cfg_test(rest) => {
+                rest = after_item(rest);
+            }
+            TokenTree::Ident(public) if public == "pub" && is_reexport(rest, module) => {
+                rest = after_item(rest);
+            }
+            TokenTree::Ident(root) if is_double_colon(rest) => {
+                let base = match &*root.to_string() {
+                    "crate" => Some(&[][..]),
+                    "self" => Some(module),
+                    "super" => module.split_last().map(|(_, parent)| parent),
+                    _ => None,
+                };
+                if let Some(base) = base {
+                    rest = follow(base.to_vec(), &rest[2..], found);
+                }
+            }
+            TokenTree::Group(group) => collect(group.stream(), module, found),
+            _ => {}
+        }
+    }
+}
+
+/// Reads on in a path or a tree of them, and gives what stands after it.
+fn follow<'a>(
+    mut path: Vec<String>,
+    mut rest: &'a [TokenTree],
+    found: &mut Vec<Vec<String>>,
+) -> &'a [TokenTree] {
+    loop {
+        match rest.first() {
+            Some(TokenTree::Ident(name)) => {
+                if name == "super" {
+                    path.pop();
+                } else if name != "self" {
+                    path.push(name.to_string());
+                }
+                rest = &rest[1..];
+            }
+            Some(TokenTree::Group(tree)) if tree.delimiter() == Delimiter::Brace => {
+                let tree: Vec<TokenTree> = tree.stream().into_iter().collect();
+                let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(it) if it.as_char() == ',');
+                for branch in tree.split(is_comma).filter(|branch| !branch.is_empty()) {
+                    follow(path.clone(), branch, found);
+                }
+                return &rest[1..];
+            }
+            _ => {}
+        }
+        if !is_double_colon(rest) {
+            break;
+        }
+        rest = &rest[2..];
+    }
+    if !path.is_empty() {
+        found.push(path);
+    }
+    rest
+}
+
+fn is_double_colon(tokens: &[TokenTree]) -> bool {
+    let is_colon = |token: &TokenTree| matches!(token, TokenTree::Punct(it) if it.as_char() == ':');
+    matches!(tokens, [one, other, ..] if is_colon(one) && is_colon(other))
+}
+
+fn is_cfg_test(tokens: &[TokenTree]) -> bool {
+    let text = tokens
+        .first()
+        .map(|attribute| attribute.to_string().replace(' ', ""));
+    text.as_deref() == Some("[cfg(test)]")
+}
+
+/// `pub use` in a `mod.rs`; in `lib.rs` it is what tells a name's room.
+fn is_reexport(after_pub: &[TokenTree], module: &[String]) -> bool {
+    !module.is_empty() && matches!(after_pub.first(), Some(TokenTree::Ident(word)) if word == "use")
+}
+
+/// What stands after the item that begins here: after its `;`, or its block.
+fn after_item(tokens: &[TokenTree]) -> &[TokenTree] {
+    let is_use = tokens
+        .iter()
+        .take(4)
+        .any(|token| matches!(token, TokenTree::Ident(word) if word == "use"));
+    let end = tokens.iter().position(|token| match token {
+        TokenTree::Punct(it) => it.as_char() == ';',
+        TokenTree::Group(block) => block.delimiter() == Delimiter::Brace && !is_use,
+        _ => false,
+    });
+    end.map_or(&[], |end| &tokens[end + 1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crate_of(files: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let lib = (
+            "lib.rs",
+            "pub use self::{layer::{CoverbaseAuthLayer, Other}, scope::Scope};",
+        );
+        let files = files.iter().chain([&lib]);
+        files
+            .map(|(path, text)| (path.to_string(), text.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn an_import_from_below_is_found_however_it_is_written() {
+        for bad in [
+            "use crate::layer::Layer;",
+            "use crate::{clock::{self, Clock}, layer::{Layer}};",
+            "use crate::CoverbaseAuthLayer;",
+            "use crate::{scope::Scope, CoverbaseAuthLayer as Auth};",
+            "use super::layer::*;",
+            "pub(crate) use crate::layer::Layer;",
+            "fn f() { let _ = crate::layer::new(); }",
+            "fn f(_: &crate::CoverbaseAuthLayer) {}",
+            "macro_rules! m { () => { $crate::layer::new() } }",
+            "#[cfg(feature = \"jwt\")] use crate::layer::Layer;",
+            "#[cfg(any(test, feature = \"test-util\"))] use crate::layer::Layer;",
+            "#[cfg(test)] mod tests {} use crate::layer::Layer;",
+            "#[cfg(test)] use crate::{a, b}; use crate::layer::Layer;",
+            "use crate::nowhere::Layer;",
+        ] {
+            assert_eq!(
+                imports_from_below(&crate_of(&[("principal.rs", bad)])).len(),
+                1,
+                "{bad}"
+            );
+            let deeper = bad.replace("super::", "super::super::");
+            let faults = imports_from_below(&crate_of(&[("key_store/memory.rs", &deeper)]));
+            assert_eq!(faults.len(), 1, "{deeper}");
+        }
+    }
+
+    #[test]
+    fn all_else_is_left_alone() {
+        for good in [
+            "use crate::{scope::Scope, clock}; use crate::Scope as S; use super::scope;",
+            "use std::fmt; use http::layer::Layer; pub(crate) fn f(self) { Self::layer::<u8>() }",
+            "// use crate::layer::Layer;\n/// [`crate::layer::Layer`]\n/* crate::layer */ fn f() {}",
+            "const TEXT: &str = \"crate::layer::Layer\";",
+            "#[cfg(test)] mod tests { use crate::layer::Layer; }",
+            "#[cfg(test)] use crate::{layer::Layer, gate};",
+            "#[cfg(test)] #[test] fn f() { crate::layer::new() }",
+        ] {
+            assert_eq!(
+                imports_from_below(&crate_of(&[("principal.rs", good)])),
+                [""; 0],
+                "{good}"
+            );
+        }
+        let below = [("layer.rs", "use crate::principal::Principal;")];
+        assert_eq!(imports_from_below(&crate_of(&below)), [""; 0]);
+    }
+
+    #[test]
+    fn a_circle_is_found_inside_a_directory_too() {
+        let facade = (
+            "jwt/mod.rs",
+            "mod a; mod b; pub use self::a::A; use self::b::B;",
+        );
+        let a = |imports| {
+            [
+                facade,
+                ("jwt/a.rs", "use super::b::B;"),
+                ("jwt/b.rs", imports),
+            ]
+        };
+        assert_eq!(circle(&crate_of(&a("use crate::scope::Scope;"))), None);
+        let expected = ["jwt", "jwt::b", "jwt"].map(str::to_owned);
+        assert_eq!(
+            circle(&crate_of(&a("use super::Token;"))),
+            Some(expected.to_vec())
+        );
+        let expected = ["jwt", "jwt::b", "jwt::a", "jwt::b"].map(str::to_owned);
+        assert_eq!(
+            circle(&crate_of(&a("use crate::jwt::a::A;"))),
+            Some(expected.to_vec())
+        );
+    }
+}

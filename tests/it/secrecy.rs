@@ -1,0 +1,314 @@
+//! No secret leaves by a side door (C33, T12), and what a stranger wrote stays on its line (T13).
+
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use coverbase_auth::{
+    ApiKey, CoverbaseAuthLayer, Credential, IpAllowlist, KeyRecord, KeyStore, Lookup, Rejection,
+    RejectionKind, Render, RequireLayer, Requirement, Scope, StoreError,
+};
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION, request::Parts};
+use tower::{Layer, Service};
+
+use crate::support::{
+    Echo, KEY, Line, StoreFn, ask, bearer, is_sensitive, key, log_of, record, store, with_headers,
+};
+
+const JWT: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyXzEifQ.c2lnbmF0dXJl";
+
+/// How a secret, or what a database keeps of it, may be spelled.
+fn spellings(secret: &str) -> Vec<String> {
+    let digest = key(secret).digest();
+    let digest = digest.as_bytes();
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    vec![
+        secret.to_owned(),
+        // Half of a secret is one, too.
+        secret[secret.len() / 2..].to_owned(),
+        hex.to_uppercase(),
+        hex,
+        format!("{digest:?}"),
+        format!("{:?}", secret.as_bytes()),
+    ]
+}
+
+#[track_caller]
+fn assert_silent(text: &str, secret: &str) {
+    for spelling in spellings(secret) {
+        assert!(!text.contains(&spelling), "{spelling} in {text}");
+    }
+}
+
+// C33
+#[test]
+fn the_inner_service_sees_a_sensitive_credential() {
+    assert!(!is_sensitive(bearer(KEY).headers()), "as a client sends it");
+    for layer in [
+        CoverbaseAuthLayer::new(store(record())),
+        CoverbaseAuthLayer::new(pending(record())),
+    ] {
+        let parts = ask(&layer, bearer(KEY)).admitted.unwrap();
+        assert!(is_sensitive(&parts.headers));
+        assert_eq!(parts.headers[AUTHORIZATION], format!("Bearer {KEY}"));
+        assert_silent(&format!("{parts:?}"), KEY);
+    }
+}
+
+// C33
+#[test]
+fn a_stripped_credential_does_not_reach_the_inner_service() {
+    for layer in [
+        CoverbaseAuthLayer::new(store(record())),
+        CoverbaseAuthLayer::new(pending(record())),
+    ] {
+        let request = || {
+            with_headers(&[
+                ("authorization", &format!("Bearer {KEY}")),
+                ("x-trace", "1"),
+            ])
+        };
+        let kept = ask(&layer, request()).admitted.unwrap().headers;
+        assert_eq!(kept.len(), 2);
+
+        let stripped = ask(&layer.with_stripped_credential(), request());
+        assert_eq!(stripped.principal().id(), record().key_id().as_str());
+        let headers = stripped.admitted.unwrap().headers;
+        assert_eq!(
+            headers,
+            HeaderMap::from_iter([("x-trace".parse().unwrap(), "1".parse().unwrap())])
+        );
+    }
+}
+
+/// A renderer that shows what it was given.
+#[derive(Debug, Clone, Default)]
+struct Gossip(Arc<Mutex<Vec<String>>>);
+
+impl Render for Gossip {
+    fn render(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes> {
+        assert!(is_sensitive(&request.headers));
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("{request:?} {rejection:?} {rejection}"));
+        Response::new(Bytes::new())
+    }
+}
+
+// C33: a renderer logs requests, too.
+#[test]
+fn a_renderer_sees_a_sensitive_credential() {
+    let gossip = Gossip::default();
+    let layer =
+        CoverbaseAuthLayer::new(store(record().with_revoked_at(1))).with_render(gossip.clone());
+    let waiting = CoverbaseAuthLayer::new(pending(record().with_revoked_at(1)));
+    let waiting = waiting.with_render(gossip.clone());
+    let twice = |token: &str| {
+        let mut request = bearer(token);
+        let other = request.headers()[AUTHORIZATION].clone();
+        request.headers_mut().append(AUTHORIZATION, other);
+        request
+    };
+    for token in [KEY, JWT, "unrecognized"] {
+        for (layer, request) in [
+            (&layer, bearer(token)),
+            (&waiting, bearer(token)),
+            (&layer, twice(token)),
+        ] {
+            assert!(ask(layer, request).refusal().is_some());
+        }
+    }
+    let told = gossip.0.lock().unwrap().join("\n");
+    assert_eq!(told.lines().count(), 9);
+    assert!(!told.contains(JWT) && !told.contains("unrecognized"));
+    assert_silent(&told, KEY);
+}
+
+// C33, T12
+#[test]
+fn debug_shows_no_secret() {
+    let authorization = bearer(KEY).headers().clone();
+    let key: ApiKey = key(KEY);
+    let store = store(record().with_name("ci").with_scopes([Scope::KEYS_MANAGE]));
+    let layer = CoverbaseAuthLayer::new(store.clone());
+    let mut service = layer.layer(Echo::default());
+    let mut waiting = CoverbaseAuthLayer::new(pending(record())).layer(Echo::default());
+    let answer = ask(&layer, bearer(KEY));
+    let refused = ask(
+        &layer.clone().with_requirement(Requirement::roles([])),
+        bearer(KEY),
+    );
+
+    let shown: [&dyn Debug; 16] = [
+        &key,
+        &key.digest(),
+        &Some((key.clone(), [key.digest()])),
+        &"ak_not a key".parse::<ApiKey>(),
+        &Credential::from_headers(&authorization),
+        &Credential::ApiKey(KEY.as_bytes()),
+        &Credential::Jwt(KEY),
+        &record(),
+        &store,
+        &store.lookup(&key.digest()),
+        &layer,
+        &service.call(bearer(KEY)),
+        &waiting.call(bearer(KEY)),
+        &service,
+        &answer.principal(),
+        &refused.rejection,
+    ];
+    for value in shown {
+        assert_silent(&format!("{value:?}"), KEY);
+        assert_silent(&format!("{value:#?}"), KEY);
+    }
+}
+
+/// A store whose answer takes a moment.
+fn pending(record: KeyRecord) -> impl KeyStore {
+    StoreFn(move |_: &_| {
+        let record = record.clone();
+        Lookup::pending(async {
+            tokio::task::yield_now().await;
+            Ok(Some(record))
+        })
+    })
+}
+
+/// Every outcome that a key can have.
+fn all_outcomes() {
+    let tokens = [KEY, JWT, "unrecognized", "ak_unknown_7d3", "a,b", ""];
+    let allowlist = IpAllowlist::parse(["203.0.113.0/24"]).unwrap();
+    let require = RequireLayer::new(Requirement::scope(Scope::KEYS_MANAGE));
+    let mut refusals = std::collections::HashSet::new();
+    for record in [
+        record(),
+        record().with_name("ci").with_scopes([Scope::KEYS_MANAGE]),
+        record().with_revoked_at(1),
+        record().with_expires_at(1),
+        record().with_allowlist(allowlist),
+    ] {
+        for layer in [
+            CoverbaseAuthLayer::new(store(record.clone())),
+            CoverbaseAuthLayer::new(pending(record.clone())),
+        ] {
+            for token in tokens {
+                refusals.insert(ask(&layer, bearer(token)).refusal());
+                refusals.insert(ask(&(layer.clone(), require.clone()), bearer(token)).refusal());
+            }
+        }
+    }
+    for store in [
+        StoreFn((|_: &_| Lookup::ready(Err(StoreError::new("refused")))) as fn(&_) -> _),
+        StoreFn(|_: &_| Lookup::pending(async { Err(StoreError::new("timeout")) })),
+        StoreFn(|_: &_| panic!("on purpose")),
+    ] {
+        refusals.insert(ask(&CoverbaseAuthLayer::new(store), bearer(KEY)).refusal());
+    }
+    refusals.insert(ask(&require, bearer(KEY)).refusal());
+    assert_eq!(refusals.len(), 9, "{refusals:?}");
+}
+
+// C33, T12
+#[test]
+fn the_log_holds_no_token_and_no_digest() {
+    let lines = log_of(all_outcomes);
+    let log: String = lines
+        .iter()
+        .map(|line| format!("{} {}\n", line.level, line.text))
+        .collect();
+    for expected in [
+        "admitted",
+        "MissingCredential",
+        "InvalidApiKey",
+        "refused",
+        "timeout",
+    ] {
+        assert!(log.contains(expected), "{expected} is missing in {log}");
+    }
+    assert_silent(&log, KEY);
+    for token in [
+        JWT,
+        "c2lnbmF0dXJl",
+        "eyJhbGci",
+        "unrecognized",
+        "ak_unknown_7d3",
+        "7d3",
+        "a,b",
+    ] {
+        assert!(!log.contains(token), "{token} in {log}");
+    }
+}
+
+/// CR LF and a line of one's own; an escape sequence; NUL, DEL, NEL, a C1 control, a line separator, an override.
+const ODD: &str = "a\r\nERROR forged\u{1b}[2J\0\u{7f}\u{85}\u{9b}\u{2028}\u{202e}b";
+
+#[track_caller]
+fn assert_one_line_each(lines: &[Line]) {
+    assert!(!lines.is_empty());
+    for line in lines {
+        let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}');
+        assert!(!line.text.contains(odd), "{:?}", line.text);
+    }
+}
+
+// T13
+#[test]
+fn a_path_stays_on_its_line() {
+    let layer = CoverbaseAuthLayer::new(store(record()));
+    for path in [
+        "/v1/%0d%0aERROR%20forged%1b%5b2J",
+        "/v1/\u{85}\u{9b}\u{2028}\u{202e}",
+        "/v1/\"{quoted}\"",
+    ] {
+        let request = Request::get(path.as_bytes()).body(()).unwrap();
+        let lines = log_of(|| assert!(ask(&layer, request).refusal().is_some()));
+        assert_one_line_each(&lines);
+        assert!(lines[0].text.contains("/v1/"), "{lines:?}");
+    }
+}
+
+// T13
+#[test]
+fn a_name_and_an_id_stay_on_their_line() {
+    let odd = KeyRecord::new(ODD, ODD).with_name(ODD).with_created_by(ODD);
+    let layer = CoverbaseAuthLayer::new(store(odd));
+    let refusing = layer
+        .clone()
+        .with_requirement(Requirement::scope(Scope::AUDIT_READ));
+    let lines = log_of(|| {
+        assert_eq!(ask(&layer, bearer(KEY)).refusal(), None);
+        let refusal = ask(&refusing, bearer(KEY)).refusal();
+        assert_eq!(refusal, Some(RejectionKind::InsufficientScope));
+    });
+    assert_one_line_each(&lines);
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| line.text.contains("forged")));
+}
+
+// T13: a database repeats what it was asked, in several lines.
+#[test]
+fn a_stores_error_stays_on_its_line() {
+    let down = StoreFn(|_: &_| Lookup::ready(Err(StoreError::new(ODD))));
+    let lines = log_of(|| {
+        let refusal = ask(&CoverbaseAuthLayer::new(down), bearer(KEY)).refusal();
+        assert_eq!(refusal, Some(RejectionKind::AuthUnavailable));
+    });
+    assert!(lines.iter().any(|line| line.text.contains("forged")));
+    assert_one_line_each(&lines);
+}
+
+// T13, T14: nor does anybody fill the disk with one request.
+#[test]
+fn a_line_has_a_length_that_a_stranger_does_not_choose() {
+    let layer = CoverbaseAuthLayer::new(store(record()));
+    let request = Request::get(format!("/v1/{}", "x".repeat(60_000)))
+        .body(())
+        .unwrap();
+    let lines = log_of(|| assert!(ask(&layer, request).refusal().is_some()));
+    for line in lines {
+        assert!(line.text.len() < 4_096, "{} bytes", line.text.len());
+    }
+}
