@@ -201,7 +201,7 @@ impl MemoryStore {
     #[cfg(feature = "redb")]
     pub(super) fn note_use(&self, usage: &super::Usage) {
         if let Some(record) = self.key(&usage.org_id, &usage.key_id) {
-            record.0.last_used.stamp(usage.last_used_at);
+            record.note_last_used(usage.last_used_at);
         }
     }
 }

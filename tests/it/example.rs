@@ -81,18 +81,19 @@ fn every_printed_line_works_when_pasted() {
     assert_eq!(answers[1], json!({"client_ip": "127.0.0.1"}));
     assert_eq!(answers[2], success);
     assert_eq!(answers[3]["detail"]["code"], "insufficient_scope");
+    assert!(answers[4].is_array(), "the audit log: {}", answers[4]);
     assert_eq!(
-        answers[4],
+        answers[5],
         json!({"id": "org_demo", "api_ip_allowlist": ["203.0.113.0/24"]})
     );
-    assert_eq!(answers[5]["detail"]["code"], "ip_not_allowed");
+    assert_eq!(answers[6]["detail"]["code"], "ip_not_allowed");
     assert_eq!(
-        answers[6],
+        answers[7],
         json!({"id": "org_demo", "api_ip_allowlist": []})
     );
-    assert_eq!(answers[7], json!({"detail": "Invalid or expired API key."}));
-    assert_eq!(answers[8]["revoked"], true);
-    let listed = answers[9]["data"].as_array().unwrap();
+    assert_eq!(answers[8], json!({"detail": "Invalid or expired API key."}));
+    assert_eq!(answers[9]["revoked"], true);
+    let listed = answers[10]["data"].as_array().unwrap();
     let names: Vec<_> = listed
         .iter()
         .map(|key| key["name"].as_str().unwrap())
