@@ -1,20 +1,22 @@
-//! A whole Coverbase service: section 8 of the contract, on an embedded store.
+//! A whole Coverbase service: section 8 of the contract, on an embedded store that outlives it.
 //!
 //! ```text
 //! cargo run --release --example coverbase_api --features full
 //! ```
 
 use std::{
-    io::Write as _, net::SocketAddr, process::ExitCode, str::FromStr, sync::Arc, time::Duration,
+    io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr, sync::Arc,
+    time::Duration,
 };
 
 use clap::Parser;
 use coverbase_auth::{
-    ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, MemoryStore,
-    SystemClock,
-    audit::{AuditLayer, AuditQueue, MemoryAuditLog},
+    ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, KeyStore,
+    MemoryStore, RedbStore, StoreError, SystemClock,
+    audit::{AuditLayer, AuditQueue, AuditStore, MemoryAuditLog},
     axum::routes::{self, Routes},
     jwt::TestIssuer,
+    key_store::OpenError,
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify, time::sleep};
 
@@ -28,9 +30,9 @@ struct Options {
     #[arg(long, env = "COVERBASE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Where keys are kept: `memory`
-    #[arg(long, env = "COVERBASE_STORE", default_value = "memory")]
-    store: Store,
+    /// Where keys are kept: in a file, `redb://PATH`, or until the service stops, `memory`
+    #[arg(long, env = "COVERBASE_STORE", default_value = "redb://coverbase.redb")]
+    store: StoreUrl,
 
     /// The key set that session tokens are verified with, a file; without one the service makes a signing key of its own
     #[arg(long, env = "COVERBASE_JWKS", value_name = "FILE")]
@@ -58,18 +60,64 @@ struct Options {
     trusted_proxies: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Store {
+#[derive(Debug, Clone)]
+enum StoreUrl {
     Memory,
+    Redb(PathBuf),
 }
 
-impl FromStr for Store {
-    type Err = String;
+impl FromStr for StoreUrl {
+    type Err = &'static str;
 
-    fn from_str(store: &str) -> Result<Self, String> {
-        match store {
-            "memory" => Ok(Self::Memory),
-            _ => Err("expected `memory`".to_owned()),
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        match url.split_once("://") {
+            None if url == "memory" => Ok(Self::Memory),
+            Some(("redb", path)) if !path.is_empty() => Ok(Self::Redb(path.into())),
+            _ => Err("expected `redb://PATH` or `memory`"),
+        }
+    }
+}
+
+/// The engine that keeps the keys and the audit log.
+enum Store {
+    Memory(MemoryStore, Arc<MemoryAuditLog>),
+    Redb(RedbStore),
+}
+
+impl Store {
+    fn open(url: &StoreUrl) -> Result<Self, OpenError> {
+        Ok(match url {
+            StoreUrl::Memory => Self::Memory(MemoryStore::new(), Arc::default()),
+            StoreUrl::Redb(path) => Self::Redb(RedbStore::open(path)?),
+        })
+    }
+
+    fn keys(&self) -> Arc<dyn KeyStore> {
+        match self {
+            Self::Memory(store, _) => Arc::new(store.clone()),
+            Self::Redb(store) => Arc::new(store.clone()),
+        }
+    }
+
+    fn admin(&self) -> KeyAdmin {
+        match self {
+            Self::Memory(store, _) => KeyAdmin::new(store.clone()),
+            Self::Redb(store) => KeyAdmin::new(store.clone()),
+        }
+    }
+
+    fn audit(&self) -> Arc<dyn AuditStore> {
+        match self {
+            Self::Memory(_, log) => Arc::clone(log) as _,
+            Self::Redb(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// Writes what is behind.
+    async fn close(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(..) => Ok(()),
+            Self::Redb(store) => store.close().await,
         }
     }
 }
@@ -90,8 +138,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let Store::Memory = options.store;
-    let store = MemoryStore::new();
+    let store = Store::open(&options.store)?;
     let client_ip = ClientIpSource::trusted_proxies(options.trusted_proxies);
 
     let (key_set, own_issuer) = match &options.jwks {
@@ -106,13 +153,11 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         verifier = verifier.with_authorized_parties(&options.authorized_parties);
     }
 
-    let audit_log = MemoryAuditLog::new();
-    let audit_queue = AuditQueue::spawn(audit_log.clone());
-    let admin = KeyAdmin::new(store.clone()).with_audit(audit_queue.clone());
-    let routes = Routes::new(admin)
+    let audit_queue = AuditQueue::spawn(store.audit());
+    let routes = Routes::new(store.admin().with_audit(audit_queue.clone()))
         .with_client_ip(client_ip.clone())
-        .with_audit_log(audit_log);
-    let auth = CoverbaseAuthLayer::new(store)
+        .with_audit_log(store.audit());
+    let auth = CoverbaseAuthLayer::new(store.keys())
         .with_jwt(verifier)
         .with_client_ip(client_ip);
     let app = routes::router(routes)
@@ -151,6 +196,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
         () = grace_is_over => {}
     }
     audit_queue.shutdown().await;
+    store.close().await?;
     Ok(())
 }
 

@@ -2,8 +2,6 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use http::Extensions;
-
 use crate::{
     allowlist::IpAllowlist,
     api_key::KeyId,
@@ -29,7 +27,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// It cannot be made by hand:
+/// It cannot be made by hand, but for tests ([`testing`](crate::testing), feature `test-util`):
 ///
 /// ```compile_fail
 /// let forged = coverbase_auth::Principal { identity: todo!() };
@@ -40,7 +38,7 @@ pub struct Principal {
 }
 
 #[derive(Clone)]
-enum Identity {
+pub(crate) enum Identity {
     ServiceAccount(Arc<ServiceAccountIdentity>),
     User(Arc<UserIdentity>),
 }
@@ -78,7 +76,7 @@ pub(crate) struct UserIdentity {
     pub(crate) org_slug: Option<Box<str>>,
     pub(crate) user_id: Box<str>,
     pub(crate) role: Option<Role>,
-    pub(crate) session_id: Box<str>,
+    pub(crate) session_id: Option<Box<str>>,
     pub(crate) scopes: Scopes,
 }
 
@@ -90,8 +88,8 @@ impl Principal {
     }
 
     #[cfg_attr(
-        not(feature = "jwt"),
-        expect(dead_code, reason = "called by the jwt module alone")
+        not(any(test, feature = "jwt", feature = "test-util")),
+        expect(dead_code, reason = "users come from tokens, or from tests")
     )]
     pub(crate) fn user(identity: UserIdentity) -> Self {
         Self {
@@ -99,18 +97,8 @@ impl Principal {
         }
     }
 
-    /// The principal of an admitted request, or of the parts of one.
-    ///
-    /// ```
-    /// use coverbase_auth::Principal;
-    ///
-    /// let request = http::Request::new(());
-    /// assert!(Principal::of(request.extensions()).is_none(), "no layer has admitted it");
-    /// ```
-    #[must_use]
-    #[inline]
-    pub fn of(extensions: &Extensions) -> Option<&Self> {
-        extensions.get()
+    pub(crate) const fn new(identity: Identity) -> Self {
+        Self { identity }
     }
 
     /// Whether it is a key or a user.
@@ -164,10 +152,10 @@ impl Principal {
         self.as_user().and_then(|user| user.role.as_ref())
     }
 
-    /// The id of the user's session, the token's `sid`; `None` for a key.
+    /// The id of the user's session, the token's `sid`; `None` for a key, and for a user whose issuer names none.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
-        self.as_user().map(|user| &*user.session_id)
+        self.as_user().and_then(|user| user.session_id.as_deref())
     }
 
     /// The organization's short name, where the token carries one.
@@ -183,6 +171,10 @@ impl Principal {
             Identity::ServiceAccount(account) => account.key_id.as_str(),
             Identity::User(user) => &user.user_id,
         }
+    }
+
+    pub(crate) fn into_identity(self) -> Identity {
+        self.identity
     }
 
     fn as_service_account(&self) -> Option<&ServiceAccountIdentity> {

@@ -16,7 +16,7 @@ use crate::{
     gate::Gate,
 };
 
-/// Lets authenticated requests through to `S`, with their [`Principal`] in the extensions, and answers the others.
+/// Lets authenticated requests through to `S`, with their [`Principal`](crate::Principal) in the extensions, and answers the others.
 ///
 /// Made by [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer). Its error is the inner service's: a refusal is a response.
 #[derive(Debug, Clone)]
@@ -64,6 +64,11 @@ where
         match self.gate.authenticator.decide(&parts) {
             Decision::Admitted(principal) => {
                 self.gate.admit(&mut parts, principal);
+                let request = Request::from_parts(parts, body);
+                ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
+            }
+            Decision::Public => {
+                self.gate.let_through(&mut parts);
                 let request = Request::from_parts(parts, body);
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }

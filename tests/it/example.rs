@@ -1,194 +1,18 @@
 //! The example service as its users meet it: a program with flags, output, an exit code and a port.
 
 use std::{
-    env,
-    fs::{self, File},
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{
-        LazyLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use coverbase_auth::jwt::TestIssuer;
 use serde_json::{Value, json};
 
-/// Built by cargo, which knows whether it is stale.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let features = if cfg!(feature = "full") {
-        "full"
-    } else {
-        "audit,axum,jwt,test-util"
-    };
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args([
-            "build",
-            "--example",
-            "coverbase_api",
-            "--message-format",
-            "json",
-        ])
-        .args(["--features", features])
-        .args((!cfg!(debug_assertions)).then_some("--release"))
-        .output()
-        .unwrap();
-    let messages = String::from_utf8(built.stdout).unwrap();
-    let log = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{log}");
-    let messages = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut executables = messages.filter(|message| message["target"]["name"] == "coverbase_api");
-    let executable = executables.find_map(|message| Some(message["executable"].as_str()?.into()));
-    executable.expect("cargo names the executable")
-});
-
-/// The program with these flags and variables, and no others.
-fn program(flags: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(&*PROGRAM);
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("COVERBASE_") {
-            command.env_remove(name);
-        }
-    }
-    command
-        .args(flags)
-        .envs(variables.iter().copied())
-        .stdin(Stdio::null());
-    command
-}
-
-/// A file that no other test writes.
-fn scratch(name: &str) -> PathBuf {
-    static FILES: AtomicUsize = AtomicUsize::new(0);
-    let unique = format!(
-        "{}-{}-{name}",
-        std::process::id(),
-        FILES.fetch_add(1, Ordering::Relaxed)
-    );
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique)
-}
-
-/// The program, listening.
-struct Server {
-    child: Child,
-    stdout: PathBuf,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(flags: &[&str]) -> Self {
-        Self::start_with(&[&["--listen", "127.0.0.1:0"], flags].concat(), &[])
-    }
-
-    fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let stdout = scratch("stdout");
-        let mut child = program(flags, variables)
-            .stdout(File::create(&stdout).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let begun = Instant::now();
-        let first_line = loop {
-            let printed = fs::read_to_string(&stdout).unwrap();
-            if let Some((line, _)) = printed.split_once('\n') {
-                break line.to_owned();
-            }
-            assert!(
-                child.try_wait().unwrap().is_none(),
-                "it has ended: {printed}"
-            );
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "it prints nothing"
-            );
-            thread::sleep(Duration::from_millis(5));
-        };
-        let address = first_line
-            .strip_prefix("listening on http://")
-            .expect(&first_line);
-        let address = address.parse().unwrap();
-        Self {
-            child,
-            stdout,
-            address,
-        }
-    }
-
-    /// The status and the body of the answer to a `GET` with this token.
-    fn get(&self, path: &str, token: &str, header_lines: &str) -> (u16, Value) {
-        get(self.address, path, token, header_lines)
-    }
-
-    fn authtest(&self, token: &str) -> u16 {
-        self.get("/v1/utils/authtest", token, "").0
-    }
-
-    /// All that it has printed. Who has had an answer knows that it is complete.
-    fn printed(&self) -> String {
-        assert_eq!(self.authtest("ak_live_unknown"), 401);
-        fs::read_to_string(&self.stdout).unwrap()
-    }
-
-    fn token(&self) -> String {
-        let printed = self.printed();
-        let token = printed
-            .split("    TOKEN=")
-            .nth(1)
-            .expect("a token is printed");
-        token.lines().next().unwrap().to_owned()
-    }
-
-    fn stop(&mut self, signal: &str) -> (ExitStatus, Duration) {
-        let begun = Instant::now();
-        let kill = format!("kill -{signal} {}", self.child.id());
-        assert!(
-            Command::new("sh")
-                .args(["-c", &kill])
-                .status()
-                .unwrap()
-                .success()
-        );
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, begun.elapsed());
-            }
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "it does not stop"
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_file(&self.stdout);
-    }
-}
-
-fn get(address: SocketAddr, path: &str, token: &str, header_lines: &str) -> (u16, Value) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{header_lines}\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap())
-}
+use crate::program::{Server, get, post, program, scratch};
 
 /// What the program says when it does not start.
 fn refusal(flags: &[&str], variables: &[(&str, &str)]) -> String {
@@ -409,9 +233,11 @@ fn a_value_that_cannot_be_used_is_named() {
         }
     }
     assert!(
-        refusal(&["--store", "nonsense"], &[]).contains("memory"),
+        refusal(&["--store", "nonsense"], &[]).contains("`redb://PATH` or `memory`"),
         "what there is"
     );
+    refusal(&["--store", "redb://"], &[]);
+    refusal(&["--store", "redb:keys.redb"], &[]);
     assert!(refusal(&["--nonsense"], &[]).contains("--nonsense"));
 }
 
@@ -449,6 +275,58 @@ fn a_port_that_is_taken_is_named() {
         error.contains(&format!("cannot listen on {address}: ")),
         "{error}"
     );
+}
+
+// By default in a file, which outlives the service; what it writes behind is there after a stop.
+#[test]
+fn keys_and_their_last_use_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (issuer, jwks) = issuer();
+    let jwks = jwks.to_str().unwrap();
+    let flags = [
+        "--listen",
+        "127.0.0.1:0",
+        "--jwks",
+        jwks,
+        "--issuer",
+        issuer.issuer(),
+    ];
+    let start = || {
+        let mut command = program(&flags, &[]);
+        command.env_remove("COVERBASE_STORE").current_dir(&folder);
+        Server::spawn(command)
+    };
+    let token = issuer.token().sign();
+    let mut server = start();
+    let (_, key) = post(server.address, "/v1/api-keys", &token, r#"{"name":"ci"}"#).unwrap();
+    let secret = key["secret"].as_str().unwrap();
+    assert_eq!(server.authtest(secret), 200);
+    assert!(folder.path().join("coverbase.redb").exists());
+    assert_eq!(server.stop("TERM").0.code(), Some(0));
+
+    let server = start();
+    let (_, list) = server.get("/v1/api-keys", &token, "");
+    assert_eq!(list["data"][0]["id"], key["id"]);
+    assert!(list["data"][0]["last_used_at"].is_u64(), "{list}");
+    assert_eq!(server.authtest(secret), 200);
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_named_with_the_fix() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("redb://{}", folder.path().join(name).display());
+    let in_use = url("keys.redb");
+    let _server = Server::start(&["--store", &in_use]);
+    fs::write(folder.path().join("notes.txt"), "hello").unwrap();
+    for (store, fix) in [
+        (in_use.clone(), "stop the other process"),
+        (url("notes.txt"), "name another file"),
+        (url("no/such/folder/keys.redb"), "the folder must exist"),
+    ] {
+        let error = refusal(&["--listen", "127.0.0.1:0", "--store", &store], &[]);
+        let path = store.strip_prefix("redb://").unwrap();
+        assert!(error.contains(path) && error.contains(fix), "{error}");
+    }
 }
 
 // SIGTERM, and Ctrl-C, which is SIGINT.

@@ -7,19 +7,28 @@ mod answers;
 mod audit;
 mod compile_fail;
 mod credential;
-#[cfg(all(feature = "axum", feature = "jwt"))]
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(feature = "jwks")]
+mod key_server;
+#[cfg(feature = "jwks")]
+mod key_set;
 mod keys;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+mod kill;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod module_graph;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+mod program;
 mod requirements;
+mod requirements_layer;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod routes;
 mod secrecy;
@@ -28,7 +37,6 @@ mod service;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod sockets;
 mod store_faults;
-#[cfg(feature = "test-util")]
 mod stores;
 mod support;
 mod tower;

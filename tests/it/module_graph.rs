@@ -8,7 +8,7 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Each imports only what stands before it. A directory is one room.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 37] = [
     "scope",
     "clock",
     "allowlist",
@@ -23,7 +23,10 @@ const ORDER: [&str; 34] = [
     "decision_slot",
     "challenge",
     "requirement",
+    "listing",
     "rejection",
+    "principal_slot",
+    "requirements",
     "key_store",
     "json",
     "jwt",
