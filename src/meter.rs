@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, histogram};
 
 use crate::{
     credential::Credential,
@@ -87,7 +87,7 @@ pub(crate) fn lookup_waited(duration: Duration) {
 
 #[cfg(feature = "audit")]
 pub(crate) fn audit_queue_depth(depth: usize) {
-    gauge!("coverbase_auth.audit.queue.depth").set(depth as f64);
+    metrics::gauge!("coverbase_auth.audit.queue.depth").set(depth as f64);
 }
 
 #[cfg(feature = "audit")]
