@@ -116,10 +116,10 @@ impl User {
         self.0.role.as_ref()
     }
 
-    /// The id of the session, the token's `sid`.
+    /// The id of the session, the token's `sid`, where its issuer has sessions.
     #[must_use]
-    pub fn session_id(&self) -> &str {
-        &self.0.session_id
+    pub fn session_id(&self) -> Option<&str> {
+        self.0.session_id.as_deref()
     }
 }
 

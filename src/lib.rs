@@ -69,7 +69,7 @@ pub use self::audit::{
 #[cfg(any(test, feature = "test-util"))]
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]
-pub use self::jwt::{Algorithm, JwtVerifier, KeySet};
+pub use self::jwt::{Algorithm, Issuer, JwtVerifier, KeySet};
 #[cfg(feature = "redb")]
 pub use self::key_store::RedbStore;
 pub use self::{

@@ -76,7 +76,7 @@ pub(crate) struct UserIdentity {
     pub(crate) org_slug: Option<Box<str>>,
     pub(crate) user_id: Box<str>,
     pub(crate) role: Option<Role>,
-    pub(crate) session_id: Box<str>,
+    pub(crate) session_id: Option<Box<str>>,
     pub(crate) scopes: Scopes,
 }
 
@@ -152,10 +152,10 @@ impl Principal {
         self.as_user().and_then(|user| user.role.as_ref())
     }
 
-    /// The id of the user's session, the token's `sid`; `None` for a key.
+    /// The id of the user's session, the token's `sid`; `None` for a key, and for a user whose issuer names none.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
-        self.as_user().map(|user| &*user.session_id)
+        self.as_user().and_then(|user| user.session_id.as_deref())
     }
 
     /// The organization's short name, where the token carries one.

@@ -57,7 +57,7 @@ pub fn user(
         org_slug: None,
         user_id: user_id.into().into(),
         role: role.into(),
-        session_id: "sess_test".into(),
+        session_id: Some("sess_test".into()),
         scopes: Scopes::new(),
     })
 }

@@ -5,9 +5,8 @@ use std::fmt;
 use aws_lc_rs::signature::{
     self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
-use serde_json::Value;
 
-use crate::json::Object;
+use crate::json::{Object, Value};
 use crate::jwt::algorithm::Algorithm;
 use crate::jwt::base64url::decode;
 
@@ -19,7 +18,7 @@ pub(crate) struct VerifyingKey {
 
 impl VerifyingKey {
     /// Reads one JWK, or says why it is not used.
-    pub(crate) fn from_jwk(jwk: &Object) -> Result<Self, String> {
+    pub(crate) fn from_jwk(jwk: &Object<'_>) -> Result<Self, String> {
         refuse_other_uses(jwk)?;
         match string(jwk, "kty")? {
             "RSA" => rsa(jwk),
@@ -48,7 +47,7 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-fn refuse_other_uses(jwk: &Object) -> Result<(), String> {
+fn refuse_other_uses(jwk: &Object<'_>) -> Result<(), String> {
     match jwk.get("use") {
         None => {}
         Some(Value::String(usage)) if usage == "sig" => {}
@@ -60,10 +59,12 @@ fn refuse_other_uses(jwk: &Object) -> Result<(), String> {
     match jwk.get("key_ops") {
         None => {}
         Some(Value::Array(operations))
-            if operations.iter().any(|operation| operation == "verify") => {}
+            if operations
+                .iter()
+                .any(|operation| operation.as_str() == Some("verify")) => {}
         Some(_) => return Err("its `key_ops` do not hold \"verify\"".into()),
     }
-    if jwk.contains_key("d") {
+    if jwk.contains("d") {
         return Err(
             "it shows its private part `d`: publish the public part alone, of a new key".into(),
         );
@@ -73,7 +74,7 @@ fn refuse_other_uses(jwk: &Object) -> Result<(), String> {
 
 /// A modulus of 2048 to 8192 bits, an odd exponent of 65537 or more (FIPS 186-5 §5.4) and at most 32 bits.
 /// Without `alg` the key is one for RS256.
-fn rsa(jwk: &Object) -> Result<VerifyingKey, String> {
+fn rsa(jwk: &Object<'_>) -> Result<VerifyingKey, String> {
     let (algorithm, parameters): (_, &'static RsaParameters) =
         match algorithm(jwk, Algorithm::Rs256)? {
             Algorithm::Rs256 => (Algorithm::Rs256, &signature::RSA_PKCS1_2048_8192_SHA256),
@@ -121,7 +122,7 @@ fn exponent_fits(exponent: &[u8]) -> bool {
 }
 
 /// Coordinates of the curve's full size (RFC 7518 §6.2.1.2), of a point on the curve.
-fn ec(jwk: &Object) -> Result<VerifyingKey, String> {
+fn ec(jwk: &Object<'_>) -> Result<VerifyingKey, String> {
     let (curve_algorithm, size, verification): (_, _, &'static dyn VerificationAlgorithm) =
         match string(jwk, "crv")? {
             "P-256" => (Algorithm::Es256, 32, &signature::ECDSA_P256_SHA256_FIXED),
@@ -141,7 +142,7 @@ fn ec(jwk: &Object) -> Result<VerifyingKey, String> {
     )
 }
 
-fn ed25519(jwk: &Object) -> Result<VerifyingKey, String> {
+fn ed25519(jwk: &Object<'_>) -> Result<VerifyingKey, String> {
     match string(jwk, "crv")? {
         "Ed25519" => {}
         other => return Err(format!("its curve {} is not known", quoted(other))),
@@ -155,7 +156,7 @@ fn ed25519(jwk: &Object) -> Result<VerifyingKey, String> {
 
 /// A key of a curve that has one algorithm.
 fn prepared(
-    jwk: &Object,
+    jwk: &Object<'_>,
     curve_algorithm: Algorithm,
     verification: &'static dyn VerificationAlgorithm,
     point: &[u8],
@@ -169,7 +170,7 @@ fn prepared(
     Ok(VerifyingKey { algorithm, key })
 }
 
-fn algorithm(jwk: &Object, default: Algorithm) -> Result<Algorithm, String> {
+fn algorithm(jwk: &Object<'_>, default: Algorithm) -> Result<Algorithm, String> {
     match jwk.get("alg") {
         None => Ok(default),
         Some(Value::String(name)) => Algorithm::from_name(name)
@@ -187,12 +188,12 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(64).collect::<String>())
 }
 
-fn string<'a>(jwk: &'a Object, name: &str) -> Result<&'a str, String> {
+fn string<'a>(jwk: &'a Object<'_>, name: &str) -> Result<&'a str, String> {
     jwk.get(name)
         .and_then(Value::as_str)
         .ok_or_else(|| format!("its `{name}` is not a string"))
 }
 
-fn bytes(jwk: &Object, name: &str) -> Result<Vec<u8>, String> {
+fn bytes(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, String> {
     decode(string(jwk, name)?).ok_or_else(|| format!("its `{name}` is not base64url"))
 }

@@ -19,6 +19,10 @@ mod hyper;
 mod interop;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(feature = "jwks")]
+mod key_server;
+#[cfg(feature = "jwks")]
+mod key_set;
 mod keys;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod kill;
