@@ -32,3 +32,5 @@ mod store_faults;
 mod stores;
 mod support;
 mod tower;
+#[cfg(feature = "jwt")]
+mod verified;
