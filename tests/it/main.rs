@@ -54,3 +54,5 @@ mod support;
 #[cfg(all(feature = "axum", feature = "tonic"))]
 mod tonic;
 mod tower;
+#[cfg(feature = "jwt")]
+mod verified;
