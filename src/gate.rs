@@ -1,19 +1,17 @@
 //! What all requests of one layer share: the authenticator, and what becomes of its decisions.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     authenticator::Authenticator, observe, principal::Principal, refusal, rejection::Rejection,
-    render::Render,
+    render::Renderer,
 };
 
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     pub(crate) authenticator: Authenticator,
-    pub(crate) render: Arc<dyn Render>,
+    pub(crate) renderer: Renderer,
     pub(crate) strips_credential: bool,
 }
 
@@ -40,7 +38,7 @@ impl Gate {
         for (_, credential) in headers.filter(|(name, _)| **name == AUTHORIZATION) {
             credential.set_sensitive(true);
         }
-        refusal::respond(&*self.render, rejection, &parts)
+        refusal::respond(&self.renderer, rejection, parts)
     }
 
     /// The credential has resolved, whatever else is decided (`C34`).

@@ -11,21 +11,21 @@ use crate::{
     grpc::{self, GrpcStatus},
     observe,
     rejection::Rejection,
-    render::{JsonEnvelope, Render},
+    render::{JsonEnvelope, Render, Renderer},
 };
 
-/// Logs the refusal and answers it: gRPC requests in their own way (`C32`), all others as `render` does.
+/// Logs the refusal and answers it: gRPC requests in their own way (`C32`), all others as `renderer` does.
 pub(crate) fn respond(
-    render: &dyn Render,
+    renderer: &Renderer,
     rejection: Rejection,
-    request: &Parts,
+    request: Parts,
 ) -> Response<Bytes> {
-    observe::refused(&rejection, request);
+    observe::refused(&rejection, &request);
     if grpc::is_grpc(&request.headers) {
-        let response = GrpcStatus::new().render(&rejection, request);
+        let response = GrpcStatus::new().render(&rejection, &request);
         with_rejection(response, rejection)
     } else {
-        with_headers(render.render(&rejection, request), rejection)
+        with_headers(renderer.render(&rejection, request), rejection)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     principal::Principal,
     refusal,
     rejection::{Rejection, RejectionKind},
-    render::{JsonEnvelope, Render},
+    render::{Render, Renderer},
     requirement::Requirement,
 };
 
@@ -42,7 +42,7 @@ pub struct RequireLayer {
 #[derive(Debug, Clone)]
 struct Shared {
     requirement: Requirement,
-    render: Arc<dyn Render>,
+    renderer: Renderer,
 }
 
 impl RequireLayer {
@@ -52,7 +52,7 @@ impl RequireLayer {
         Self {
             shared: Arc::new(Shared {
                 requirement,
-                render: Arc::new(JsonEnvelope::new()),
+                renderer: Renderer::default(),
             }),
         }
     }
@@ -60,7 +60,7 @@ impl RequireLayer {
     /// Answers as `render` does; give it what the layer outside was given.
     #[must_use]
     pub fn with_render(mut self, render: impl Render) -> Self {
-        Arc::make_mut(&mut self.shared).render = Arc::new(render);
+        Arc::make_mut(&mut self.shared).renderer = Renderer::custom(render);
         self
     }
 }
@@ -111,7 +111,7 @@ where
             Ok(()) => DecidedFuture::inner(self.inner.call(request)),
             Err(rejection) => {
                 let (parts, _) = request.into_parts();
-                DecidedFuture::refused(refusal::respond(&*self.shared.render, rejection, &parts))
+                DecidedFuture::refused(refusal::respond(&self.shared.renderer, rejection, parts))
             }
         }
     }
