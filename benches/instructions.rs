@@ -4,9 +4,9 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use coverbase_auth::{CoverbaseAuthLayer, Requirement, Scope};
+use coverbase_auth::{CoverbaseAuthLayer, Requirement, RequirementsLayer, Scope};
 use http::Request;
-use support::{Bare, Down, from_peer, key, layer, presenting, request, restricted, routed, serve};
+use support::{Bare, Down, PATH, from_peer, key, layer, presenting, request, restricted, routed, serve};
 use tower::{Layer, Service};
 
 const KEYS: u64 = 1000;
@@ -22,6 +22,8 @@ const OUTCOMES: &[Outcome] = &[
     ("bare-anonymous-routed", |n| run(n, Bare, routed(request(None)))),
     ("key", |n| run(n, auth(), keyed(1))),
     ("key-routed", |n| run(n, auth(), routed(keyed(1)))),
+    ("bare-slot", |n| run(n, table().layer(Bare), keyed(1))),
+    ("key-slot", |n| run(n, (table(), layer(KEYS)).layer(Bare), keyed(1))),
     ("key-allowlist", |n| run(n, restricted(100).layer(Bare), from_peer(keyed(0)))),
     ("missing", |n| run(n, auth(), request(None))),
     ("missing-routed", |n| run(n, auth(), routed(request(None)))),
@@ -29,6 +31,13 @@ const OUTCOMES: &[Outcome] = &[
     ("unknown", |n| run(n, auth(), keyed(KEYS))),
     ("unknown-routed", |n| run(n, auth(), routed(keyed(KEYS)))),
     ("insufficient-scope", |n| run(n, demanding(), keyed(1))),
+    #[cfg(all(feature = "jwt", feature = "test-util"))]
+    ("bare-session", |n| run(n, Bare, sessions().1)),
+    #[cfg(all(feature = "jwt", feature = "test-util"))]
+    ("session-seen", |n| {
+        let (auth, request) = sessions();
+        run(n, auth.layer(Bare), request);
+    }),
     ("unavailable", |n| run(n, unavailable(), keyed(1))),
 ];
 
@@ -62,6 +71,12 @@ fn auth() -> impl Service<Request<()>> {
     layer(KEYS).layer(Bare)
 }
 
+/// Hands each request on with its route's requirement and a place for the principal.
+fn table() -> RequirementsLayer {
+    let requirement = Requirement::scope(Scope::AUDIT_READ);
+    RequirementsLayer::new().any(PATH, requirement).with_principal_slot()
+}
+
 fn demanding() -> impl Service<Request<()>> {
     let requirement = Requirement::scope(Scope::KEYS_MANAGE);
     layer(KEYS).with_requirement(requirement).layer(Bare)
@@ -73,4 +88,16 @@ fn unavailable() -> impl Service<Request<()>> {
 
 fn keyed(number: u64) -> Request<()> {
     presenting(key(number).expose_secret())
+}
+
+/// A layer that takes session tokens, and a request with one.
+#[cfg(all(feature = "jwt", feature = "test-util"))]
+fn sessions() -> (CoverbaseAuthLayer, Request<()>) {
+    use coverbase_auth::jwt::{JwtVerifier, TestIssuer};
+
+    let issuer = TestIssuer::new("https://clerk.example.com");
+    let verifier = JwtVerifier::new(issuer.issuer(), issuer.key_set())
+        .with_authorized_parties([TestIssuer::AUTHORIZED_PARTY]);
+    let auth = layer(KEYS).with_jwt(verifier);
+    (auth, presenting(&issuer.token().sign()))
 }

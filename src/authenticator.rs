@@ -13,14 +13,20 @@ use std::{
 
 use http::request::Parts;
 
+#[cfg(feature = "jwt")]
+use crate::{
+    api_key::PREFIX,
+    jwt::{Fetching, JwtRefusal},
+};
 use crate::{
     api_key::{Environment, KeyDigest, KeyFormat},
     client_ip::ClientIpSource,
     clock::{Clock, SystemClock},
-    credential::Credential,
+    credential::{self, Credential},
     key_store::{KeyRecord, KeyStore, Lookup, LookupAnswer, PendingLookup, StoreError},
     observe,
     principal::{Principal, Role},
+    principal_slot::OwnRequirements,
     rejection::{Rejection, RejectionKind},
     requirement::Requirement,
 };
@@ -42,6 +48,8 @@ pub(crate) struct Authenticator {
 #[derive(Debug)]
 pub(crate) enum Decision {
     Admitted(Principal),
+    /// The request asks for no credential, and whoever makes it is nobody (`C1`).
+    Public,
     Refused(Rejection),
     /// Somebody must be asked first; then [`Authenticator::conclude`].
     Waiting(Waiting),
@@ -74,9 +82,21 @@ impl Authenticator {
 
     #[inline]
     pub(crate) fn decide(&self, parts: &Parts) -> Decision {
-        match Credential::from_headers(&parts.headers) {
-            Ok(Credential::ApiKey(key)) => self.decide_key(key, parts),
-            Ok(Credential::Jwt(token)) => self.session_principal(token, parts).into(),
+        let call = Call::of(parts);
+        if call.required.are_public() {
+            return Decision::Public;
+        }
+        let token = match credential::presented(&parts.headers) {
+            Ok(token) => token,
+            Err(error) => return Decision::Refused(error.into()),
+        };
+        #[cfg(feature = "jwt")]
+        if let Some(decision) = self.decide_remembered_session(token, call) {
+            return decision;
+        }
+        match Credential::from_token(token) {
+            Ok(Credential::ApiKey(key)) => self.decide_key(key, call),
+            Ok(Credential::Jwt(token)) => self.decide_session(token, call),
             Ok(Credential::Unrecognized) => {
                 Decision::Refused(invalid_key("neither kind of credential"))
             }
@@ -85,16 +105,23 @@ impl Authenticator {
     }
 
     /// The decision on a request that has waited.
-    pub(crate) fn conclude(
-        &self,
-        answer: LookupAnswer,
-        parts: &Parts,
-    ) -> Result<Principal, Rejection> {
-        self.key_principal(answer, parts)
+    pub(crate) fn conclude(&self, answer: Awaited, parts: &Parts) -> Result<Principal, Rejection> {
+        match answer {
+            Awaited::Key(answer) => self.key_principal(answer, Call::of(parts)),
+            #[cfg(feature = "jwt")]
+            Awaited::KeySet => match self.decide(parts) {
+                Decision::Admitted(principal) => Ok(principal),
+                Decision::Refused(rejection) => Err(rejection),
+                // It has waited for the one fetch that there was: to wait for another is to wait for ever.
+                Decision::Waiting(_) | Decision::Public => {
+                    Err(RejectionKind::AuthUnavailable.into())
+                }
+            },
+        }
     }
 
     #[inline]
-    fn decide_key(&self, key: &[u8], parts: &Parts) -> Decision {
+    fn decide_key(&self, key: &[u8], call: Call<'_>) -> Decision {
         if !self.key_format.admits(key) {
             return Decision::Refused(invalid_key("not a minted key"));
         }
@@ -102,8 +129,8 @@ impl Authenticator {
             return Decision::Refused(invalid_key("of the other environment"));
         }
         match self.lookup(&KeyDigest::of(key)).into_answer() {
-            Ok(answer) => self.key_principal(answer, parts).into(),
-            Err(pending) => Decision::Waiting(Waiting::new(pending)),
+            Ok(answer) => self.key_principal(answer, call).into(),
+            Err(pending) => Decision::Waiting(Waiting::Key(StoreAnswer::new(pending))),
         }
     }
 
@@ -124,7 +151,7 @@ impl Authenticator {
     }
 
     #[inline]
-    fn key_principal(&self, answer: LookupAnswer, parts: &Parts) -> Result<Principal, Rejection> {
+    fn key_principal(&self, answer: LookupAnswer, call: Call<'_>) -> Result<Principal, Rejection> {
         let record = match answer {
             Ok(Some(record)) => record,
             Ok(None) => return Err(invalid_key("unknown")),
@@ -140,12 +167,12 @@ impl Authenticator {
         if record.is_expired_at(now) {
             return Err(invalid_key("expired"));
         }
-        if !self.is_from_allowed_address(&record, parts) {
+        if !self.is_from_allowed_address(&record, call.parts) {
             let rejection = Rejection::new(RejectionKind::IpNotAllowed);
             return Err(rejection.of(record.into_principal()));
         }
         record.stamp_last_used(now);
-        self.check_requirement(record.into_principal(), parts)
+        self.check_requirement(record.into_principal(), call)
     }
 
     /// `C22`–`C24`. Nobody looks for the client's address unless somebody asks for it.
@@ -155,29 +182,56 @@ impl Authenticator {
         allowlist.is_empty() || allowlist.permits(self.client_ip.client_ip(parts))
     }
 
+    /// A token that is the same as one that has passed is well formed, signed and claims what it must.
     #[cfg(feature = "jwt")]
-    fn session_principal(&self, token: &str, parts: &Parts) -> Result<Principal, Rejection> {
-        use crate::jwt::JwtRefusal;
+    #[inline]
+    fn decide_remembered_session(&self, token: &[u8], call: Call<'_>) -> Option<Decision> {
+        if token.starts_with(PREFIX.as_bytes()) {
+            return None;
+        }
+        let answer = (self.jwt.as_ref()?).remembered(token, self.clock.unix_seconds())?;
+        Some(self.conclude_session(answer, call))
+    }
 
+    #[cfg(feature = "jwt")]
+    fn decide_session(&self, token: &str, call: Call<'_>) -> Decision {
         let Some(verifier) = &self.jwt else {
-            return Err(invalid_session("no verifier is configured"));
+            return Decision::Refused(invalid_session("no verifier is configured"));
         };
-        let principal = match verifier.verify(token, self.clock.unix_seconds()) {
-            Ok(principal) => principal,
-            Err(JwtRefusal::Invalid(cause)) => return Err(invalid_session(cause)),
-            Err(JwtRefusal::KeySetUnavailable) => return Err(RejectionKind::AuthUnavailable.into()),
-        };
+        self.conclude_session(verifier.verify(token, self.clock.unix_seconds()), call)
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn decide_session(&self, _token: &str, _call: Call<'_>) -> Decision {
+        Decision::Refused(invalid_session("no verifier is configured"))
+    }
+
+    #[cfg(feature = "jwt")]
+    #[inline]
+    fn conclude_session(&self, answer: Result<Principal, JwtRefusal>, call: Call<'_>) -> Decision {
+        match answer {
+            Ok(principal) => self.session_principal(principal, call).into(),
+            Err(JwtRefusal::Invalid(cause)) => Decision::Refused(invalid_session(cause)),
+            Err(JwtRefusal::KeySetUnavailable) => {
+                Decision::Refused(RejectionKind::AuthUnavailable.into())
+            }
+            Err(JwtRefusal::Waiting(fetching)) => Decision::Waiting(Waiting::KeySet(fetching)),
+        }
+    }
+
+    #[cfg(feature = "jwt")]
+    #[inline]
+    fn session_principal(
+        &self,
+        principal: Principal,
+        call: Call<'_>,
+    ) -> Result<Principal, Rejection> {
         if !self.accepts_role_of(&principal) {
             let rejection =
                 Rejection::because(RejectionKind::UnauthorizedRole, "not of the layer's roles");
             return Err(rejection.of(principal));
         }
-        self.check_requirement(principal, parts)
-    }
-
-    #[cfg(not(feature = "jwt"))]
-    fn session_principal(&self, _token: &str, _parts: &Parts) -> Result<Principal, Rejection> {
-        Err(invalid_session("no verifier is configured"))
+        self.check_requirement(principal, call)
     }
 
     /// `C17`
@@ -194,11 +248,27 @@ impl Authenticator {
     fn check_requirement(
         &self,
         principal: Principal,
-        parts: &Parts,
+        call: Call<'_>,
     ) -> Result<Principal, Rejection> {
-        let requirement = parts.extensions.get().unwrap_or(&self.requirement);
-        requirement.check(&principal)?;
+        call.required.check(&self.requirement, &principal)?;
         Ok(principal)
+    }
+}
+
+/// A request, with what it requires of its own.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    parts: &'a Parts,
+    required: OwnRequirements<'a>,
+}
+
+impl<'a> Call<'a> {
+    #[inline]
+    fn of(parts: &'a Parts) -> Self {
+        Self {
+            parts,
+            required: OwnRequirements::of(&parts.extensions),
+        }
     }
 }
 
@@ -215,14 +285,42 @@ fn panicked() -> StoreError {
     StoreError::new("it panicked")
 }
 
+/// What a request waits for.
+pub(crate) enum Waiting {
+    Key(StoreAnswer),
+    /// A key set that is being fetched.
+    #[cfg(feature = "jwt")]
+    KeySet(Fetching),
+}
+
+/// What it has waited for.
+pub(crate) enum Awaited {
+    Key(LookupAnswer),
+    /// The request is to be decided again, as if it were a new one.
+    #[cfg(feature = "jwt")]
+    KeySet,
+}
+
+impl Future for Waiting {
+    type Output = Awaited;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Awaited> {
+        match &mut *self {
+            Self::Key(answer) => Pin::new(answer).poll(cx).map(Awaited::Key),
+            #[cfg(feature = "jwt")]
+            Self::KeySet(fetching) => Pin::new(fetching).poll(cx).map(|()| Awaited::KeySet),
+        }
+    }
+}
+
 /// A store's answer that takes time.
-pub(crate) struct Waiting {
+pub(crate) struct StoreAnswer {
     lookup: PendingLookup,
     #[cfg(feature = "metrics")]
     since: std::time::Instant,
 }
 
-impl Waiting {
+impl StoreAnswer {
     fn new(lookup: PendingLookup) -> Self {
         Self {
             lookup,
@@ -232,7 +330,7 @@ impl Waiting {
     }
 }
 
-impl Future for Waiting {
+impl Future for StoreAnswer {
     type Output = LookupAnswer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LookupAnswer> {

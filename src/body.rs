@@ -37,12 +37,28 @@ impl<B> ResponseBody<B> {
         }
     }
 
+    /// The inner body, or what `refused` makes of a refusal's bytes.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_inner_or_else(self, refused: impl FnOnce(Full<Bytes>) -> B) -> B {
+        match self.source {
+            Source::Inner { body } => body,
+            Source::Refusal { body } => refused(body),
+        }
+    }
+
     pub(crate) fn refusal(body: Bytes) -> Self {
         Self {
             source: Source::Refusal {
                 body: Full::new(body),
             },
         }
+    }
+}
+
+/// An empty body, as tower-http's CORS and timeout layers put around answers of their own.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::refusal(Bytes::new())
     }
 }
 

@@ -37,27 +37,34 @@ impl<'a> Credential<'a> {
     /// [`CredentialError::Missing`] and [`CredentialError::Malformed`] as `C3` tells them apart.
     #[inline]
     pub fn from_headers(headers: &'a HeaderMap) -> Result<Self, CredentialError> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let value = values.next().ok_or(CredentialError::Missing)?;
-        if values.next().is_some() {
-            return Err(CredentialError::Malformed);
-        }
-        let token = bearer_token(value.as_bytes()).ok_or(CredentialError::Missing)?;
+        Self::from_token(presented(headers)?)
+    }
+
+    /// Reads what has been [`presented`].
+    #[inline]
+    pub(crate) fn from_token(token: &'a [u8]) -> Result<Self, CredentialError> {
         if token.len() > MAX_TOKEN_LEN || !is_token68(token) {
             return Err(CredentialError::Malformed);
         }
-        Ok(Self::of_token(token))
-    }
-
-    fn of_token(token: &'a [u8]) -> Self {
         if token.starts_with(PREFIX.as_bytes()) {
-            return Self::ApiKey(token);
+            return Ok(Self::ApiKey(token));
         }
-        match str::from_utf8(token) {
+        Ok(match str::from_utf8(token) {
             Ok(token) if token.contains('.') => Self::Jwt(token),
             Ok(_) | Err(_) => Self::Unrecognized,
-        }
+        })
     }
+}
+
+/// The token in the one `Authorization: Bearer` header, of which nobody has looked at a character yet.
+#[inline]
+pub(crate) fn presented(headers: &HeaderMap) -> Result<&[u8], CredentialError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(CredentialError::Missing)?;
+    if values.next().is_some() {
+        return Err(CredentialError::Malformed);
+    }
+    bearer_token(value.as_bytes()).ok_or(CredentialError::Missing)
 }
 
 /// Which kind it is, and nothing of it (`C33`).

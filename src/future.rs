@@ -13,7 +13,11 @@ use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{authenticator::Waiting, body::ResponseBody, gate::Gate, key_store::LookupAnswer};
+use crate::{
+    authenticator::{Awaited, Waiting},
+    body::ResponseBody,
+    gate::Gate,
+};
 
 pin_project! {
     /// Answers with the inner service's response, or with the refusal that took its place.
@@ -77,7 +81,7 @@ impl<F> fmt::Debug for DecidedFuture<F> {
 }
 
 pin_project! {
-    /// Decides, where the decision had to wait for a store, and answers as [`DecidedFuture`] does.
+    /// Decides, where the decision had to wait for a store or a key set, and answers as [`DecidedFuture`] does.
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<B>>,
@@ -99,7 +103,7 @@ pin_project! {
     }
 }
 
-/// A request whose credential is still being looked up, with the inner service that was ready for it.
+/// A request whose credential is still being checked, with the inner service that was ready for it.
 pub(crate) struct WaitingRequest<S, B> {
     pub(crate) waiting: Waiting,
     pub(crate) parts: Parts,
@@ -126,14 +130,14 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
 }
 
 impl<S: Service<Request<B>>, B> WaitingRequest<S, B> {
-    fn conclude(mut self, answer: LookupAnswer) -> DecidedFuture<S::Future> {
+    fn conclude(mut self, answer: Awaited) -> DecidedFuture<S::Future> {
         match self.gate.authenticator.conclude(answer, &self.parts) {
             Ok(principal) => {
                 self.gate.admit(&mut self.parts, principal);
                 let request = Request::from_parts(self.parts, self.body);
                 DecidedFuture::inner(self.inner.call(request))
             }
-            Err(rejection) => DecidedFuture::refused(self.gate.refuse(rejection, self.parts)),
+            Err(rejection) => DecidedFuture::refused(self.gate.refuse(rejection, &mut self.parts)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What all requests of one layer share: the authenticator, and what becomes of its decisions.
 
 use bytes::Bytes;
-use http::{Response, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     authenticator::Authenticator, observe, principal::Principal, refusal, rejection::Rejection,
@@ -26,18 +26,26 @@ impl Gate {
         } else if let Some(credential) = parts.headers.get_mut(AUTHORIZATION) {
             credential.set_sensitive(true);
         }
-        parts.extensions.insert(principal);
+        principal.put_into(&mut parts.extensions);
+    }
+
+    /// Prepares a request that nobody has to answer for (`C1`): what it may present is not read, and kept as secret as if it
+    /// had been.
+    pub(crate) fn let_through(&self, parts: &mut Parts) {
+        observe::let_through(parts);
+        if self.strips_credential {
+            parts.headers.remove(AUTHORIZATION);
+        } else {
+            mark_credentials_sensitive(&mut parts.headers);
+        }
     }
 
     /// Answers a refused request, whose credentials, there may be several, are marked sensitive to the renderer.
-    pub(crate) fn refuse(&self, rejection: Rejection, mut parts: Parts) -> Response<Bytes> {
+    pub(crate) fn refuse(&self, rejection: Rejection, parts: &mut Parts) -> Response<Bytes> {
         if let Some(principal) = rejection.principal() {
-            self.tell_outer_layers(&parts, principal);
+            self.tell_outer_layers(parts, principal);
         }
-        let headers = parts.headers.iter_mut();
-        for (_, credential) in headers.filter(|(name, _)| **name == AUTHORIZATION) {
-            credential.set_sensitive(true);
-        }
+        mark_credentials_sensitive(&mut parts.headers);
         refusal::respond(&self.renderer, rejection, parts)
     }
 
@@ -50,5 +58,14 @@ impl Gate {
         }
         #[cfg(not(feature = "audit"))]
         let _ = (parts, principal);
+    }
+}
+
+fn mark_credentials_sensitive(headers: &mut HeaderMap) {
+    let credentials = headers
+        .iter_mut()
+        .filter(|(name, _)| **name == AUTHORIZATION);
+    for (_, credential) in credentials {
+        credential.set_sensitive(true);
     }
 }

@@ -20,7 +20,8 @@ use crate::{
 /// Authenticates every request that passes through it.
 ///
 /// A request with a good credential reaches the inner service with its [`Principal`](crate::Principal) in the extensions.
-/// Every other one is answered here (`C1`): there is no anonymous way through, whatever the method.
+/// Every other one is answered here (`C1`), whatever its method: the one anonymous way through is a request that carries
+/// [`Requirement::public`] in its extensions.
 ///
 /// The checks, in this order (`C28`): the credential; for a key, its organization's allowlist; then the request's
 /// [`Requirement`], found in its extensions, or else this layer's.
@@ -69,10 +70,10 @@ impl CoverbaseAuthLayer {
     }
 
     /// What is required of requests that carry no [`Requirement`] in their extensions. The default is
-    /// [`Requirement::authenticated`].
+    /// [`Requirement::authenticated`], and a public one counts as that.
     #[must_use]
     pub fn with_requirement(self, requirement: Requirement) -> Self {
-        self.change(|gate| gate.authenticator.requirement = requirement)
+        self.change(|gate| gate.authenticator.requirement = requirement.never_public())
     }
 
     /// Accepts users with one of `roles` and no others, on every route (`C17`). Keys are not affected. By default every

@@ -19,6 +19,7 @@ mod authenticator;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod body;
+mod caller;
 mod challenge;
 mod client_ip;
 mod clock;
@@ -34,21 +35,30 @@ pub mod jwt;
 pub mod key_admin;
 pub mod key_store;
 mod layer;
+mod listing;
 pub mod manual;
 #[cfg(feature = "metrics")]
 mod meter;
+mod negotiate;
 mod observe;
 mod org_id;
+mod org_scoped;
 mod principal;
+mod principal_slot;
 mod redact;
 mod refusal;
 mod rejection;
 mod render;
 mod require;
 mod requirement;
+mod requirements;
 mod scope;
 mod service;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 mod token68;
+#[cfg(feature = "tonic")]
+mod tonic;
 mod usage;
 
 #[cfg(feature = "audit")]
@@ -59,7 +69,7 @@ pub use self::audit::{
 #[cfg(any(test, feature = "test-util"))]
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]
-pub use self::jwt::{Algorithm, JwtVerifier, KeySet};
+pub use self::jwt::{Algorithm, Issuer, JwtVerifier, KeySet};
 #[cfg(feature = "redb")]
 pub use self::key_store::RedbStore;
 pub use self::{
@@ -68,6 +78,7 @@ pub use self::{
         ApiKey, Environment, GeneratorUnavailable, InvalidApiKey, KeyDigest, KeyFormat, KeyId,
     },
     body::ResponseBody,
+    caller::{ServiceAccount, User},
     client_ip::{ClientIpSource, PeerAddr},
     clock::{Clock, SystemClock},
     credential::{Credential, CredentialError},
@@ -76,12 +87,16 @@ pub use self::{
     key_admin::KeyAdmin,
     key_store::{KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError},
     layer::CoverbaseAuthLayer,
+    listing::{Listing, RouteRequirement, UnguardedRoute},
+    negotiate::Negotiated,
     org_id::OrgId,
+    org_scoped::OrgScoped,
     principal::{Principal, PrincipalKind, Role},
     rejection::{Rejection, RejectionKind},
     render::{JsonEnvelope, ProblemJson, Render},
     require::{Require, RequireLayer},
     requirement::Requirement,
+    requirements::{InvalidRoute, Requirements, RequirementsLayer},
     scope::{InvalidScope, Scope, Scopes},
     service::CoverbaseAuth,
 };

@@ -42,6 +42,19 @@ fn name_in_span(principal: &Principal) {
     }
 }
 
+pub(crate) fn let_through(parts: &Parts) {
+    #[cfg(feature = "metrics")]
+    meter::let_through();
+    debug!(
+        target: TARGET,
+        {
+            http.request.method = ?Excerpt(parts.method.as_str()),
+            url.path = ?Excerpt(&redact::path(parts.uri.path()))
+        },
+        "let through: the route is public"
+    );
+}
+
 pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
     macro_rules! event {
         ($level:ident, $message:literal) => {

@@ -2,11 +2,10 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use http::Extensions;
-
 use crate::{
     allowlist::IpAllowlist,
-    api_key::KeyId,
+    api_key::{KeyDigest, KeyId},
+    clock::Moment,
     org_id::OrgId,
     scope::Scopes,
     usage::{LastUsed, UsageLog},
@@ -29,7 +28,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// It cannot be made by hand:
+/// It cannot be made by hand, but for tests ([`testing`](crate::testing), feature `test-util`):
 ///
 /// ```compile_fail
 /// let forged = coverbase_auth::Principal { identity: todo!() };
@@ -40,7 +39,7 @@ pub struct Principal {
 }
 
 #[derive(Clone)]
-enum Identity {
+pub(crate) enum Identity {
     ServiceAccount(Arc<ServiceAccountIdentity>),
     User(Arc<UserIdentity>),
 }
@@ -58,17 +57,58 @@ pub enum PrincipalKind {
 /// All that is known of a key: its own `Arc` is the principal's, so that admitting a request copies one pointer.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceAccountIdentity {
+    /// What a store in memory finds it under; elsewhere it lies empty.
+    pub(crate) digest: KeyDigest,
     pub(crate) org_id: OrgId,
     pub(crate) key_id: KeyId,
-    pub(crate) name: Box<str>,
+    pub(crate) labels: Labels,
     pub(crate) scopes: Scopes,
     pub(crate) allowlist: IpAllowlist,
     pub(crate) created_at: u64,
-    pub(crate) created_by: Option<Box<str>>,
-    pub(crate) expires_at: Option<u64>,
-    pub(crate) revoked_at: Option<u64>,
+    pub(crate) expires_at: Moment,
+    pub(crate) revoked_at: Moment,
     pub(crate) last_used: LastUsed,
     pub(crate) usage_log: Option<UsageLog>,
+}
+
+/// A key's name, and the user who made it: one block of memory for both.
+#[derive(Clone)]
+pub(crate) struct Labels {
+    text: Box<str>,
+    name_len: u32,
+    has_creator: bool,
+}
+
+impl Labels {
+    pub(crate) fn new(name: &str, created_by: Option<&str>) -> Self {
+        Self {
+            text: [name, created_by.unwrap_or_default()].concat().into(),
+            name_len: u32::try_from(name.len()).unwrap_or(u32::MAX),
+            has_creator: created_by.is_some(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.split().0
+    }
+
+    pub(crate) fn created_by(&self) -> Option<&str> {
+        self.has_creator.then(|| self.split().1)
+    }
+
+    fn split(&self) -> (&str, &str) {
+        let split = self.text.split_at_checked(self.name_len as usize);
+        split.unwrap_or((&self.text, ""))
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Labels")
+            .field("name", &self.name())
+            .field("created_by", &self.created_by())
+            .finish()
+    }
 }
 
 /// What a session token says of its user.
@@ -78,7 +118,7 @@ pub(crate) struct UserIdentity {
     pub(crate) org_slug: Option<Box<str>>,
     pub(crate) user_id: Box<str>,
     pub(crate) role: Option<Role>,
-    pub(crate) session_id: Box<str>,
+    pub(crate) session_id: Option<Box<str>>,
     pub(crate) scopes: Scopes,
 }
 
@@ -90,8 +130,8 @@ impl Principal {
     }
 
     #[cfg_attr(
-        not(feature = "jwt"),
-        expect(dead_code, reason = "called by the jwt module alone")
+        not(any(test, feature = "jwt", feature = "test-util")),
+        expect(dead_code, reason = "users come from tokens, or from tests")
     )]
     pub(crate) fn user(identity: UserIdentity) -> Self {
         Self {
@@ -99,18 +139,8 @@ impl Principal {
         }
     }
 
-    /// The principal of an admitted request, or of the parts of one.
-    ///
-    /// ```
-    /// use coverbase_auth::Principal;
-    ///
-    /// let request = http::Request::new(());
-    /// assert!(Principal::of(request.extensions()).is_none(), "no layer has admitted it");
-    /// ```
-    #[must_use]
-    #[inline]
-    pub fn of(extensions: &Extensions) -> Option<&Self> {
-        extensions.get()
+    pub(crate) const fn new(identity: Identity) -> Self {
+        Self { identity }
     }
 
     /// Whether it is a key or a user.
@@ -149,7 +179,8 @@ impl Principal {
     /// The name that its owner gave the key; `None` for a user.
     #[must_use]
     pub fn key_name(&self) -> Option<&str> {
-        self.as_service_account().map(|account| &*account.name)
+        self.as_service_account()
+            .map(|account| account.labels.name())
     }
 
     /// The user's id, the token's `sub`; `None` for a key.
@@ -164,10 +195,10 @@ impl Principal {
         self.as_user().and_then(|user| user.role.as_ref())
     }
 
-    /// The id of the user's session, the token's `sid`; `None` for a key.
+    /// The id of the user's session, the token's `sid`; `None` for a key, and for a user whose issuer names none.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
-        self.as_user().map(|user| &*user.session_id)
+        self.as_user().and_then(|user| user.session_id.as_deref())
     }
 
     /// The organization's short name, where the token carries one.
@@ -183,6 +214,10 @@ impl Principal {
             Identity::ServiceAccount(account) => account.key_id.as_str(),
             Identity::User(user) => &user.user_id,
         }
+    }
+
+    pub(crate) fn into_identity(self) -> Identity {
+        self.identity
     }
 
     fn as_service_account(&self) -> Option<&ServiceAccountIdentity> {

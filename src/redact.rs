@@ -26,11 +26,15 @@ fn is_credential(segment: &str) -> bool {
     looks_like_a_credential(&percent_decode_str(segment).decode_utf8_lossy())
 }
 
-/// A key's secret is longer than any key's id; three parts that begin as a JSON object does are a JWT.
+/// No key's id names an environment, and another issuer's secret is longer than its ids; three parts that begin as a JSON
+/// object does are a JWT.
 pub(crate) fn looks_like_a_credential(text: &str) -> bool {
     const LONGEST_ID: usize = 40;
 
-    (text.starts_with("ak_") && text.len() > LONGEST_ID)
+    ["ak_live_", "ak_test_"]
+        .iter()
+        .any(|prefix| text.contains(prefix))
+        || (text.starts_with("ak_") && text.len() > LONGEST_ID)
         || (text.starts_with("eyJ") && text.matches('.').count() >= 2)
 }
 
@@ -47,10 +51,16 @@ mod tests {
         assert_eq!(path(&revoke(secret)), revoke(REDACTED));
         let spelled = secret.replacen("ak", "%61k", 1);
         assert_eq!(path(&revoke(&spelled)), revoke(REDACTED));
+        let foreign = format!("ak_{}", "x".repeat(48));
+        for secret in [&foreign, "key=ak_live_x", "ak_test_"] {
+            assert_eq!(path(&revoke(secret)), revoke(REDACTED));
+        }
         assert_eq!(path("/v1/x/eyJhbGciOi.eyJzdWIi.c2ln"), "/v1/x/[redacted]");
 
         let id = KeyId::try_generate().unwrap();
         assert_eq!(path(&revoke(id.as_str())), revoke(id.as_str()));
+        let foreign = format!("ak_{}", "x".repeat(32));
+        assert_eq!(path(&revoke(&foreign)), revoke(&foreign));
         assert_eq!(path("/v1/files/eyJ.txt"), "/v1/files/eyJ.txt");
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    Response,
+    HeaderMap, Response,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
@@ -18,35 +18,36 @@ use crate::{
 pub(crate) fn respond(
     renderer: &Renderer,
     rejection: Rejection,
-    request: Parts,
+    request: &mut Parts,
 ) -> Response<Bytes> {
-    observe::refused(&rejection, &request);
-    if grpc::is_grpc(&request.headers) {
-        let response = GrpcStatus::new().render(&rejection, &request);
-        with_rejection(response, rejection)
+    observe::refused(&rejection, request);
+    let mut response = if grpc::is_grpc(&request.headers) {
+        GrpcStatus::new().render(&rejection, request)
     } else {
-        with_headers(renderer.render(&rejection, request), rejection)
-    }
+        renderer.render(&rejection, request)
+    };
+    complete(&mut response, rejection);
+    response
 }
 
 /// The contract's envelope, for a refusal that is no longer beside its request.
 pub(crate) fn envelope(rejection: Rejection) -> Response<Bytes> {
-    with_headers(JsonEnvelope::new().answer(&rejection), rejection)
+    let mut response = JsonEnvelope::new().answer(&rejection);
+    complete(&mut response, rejection);
+    response
 }
 
-/// Adds what no renderer may forget (`C30`, `C31`).
-fn with_headers(mut response: Response<Bytes>, rejection: Rejection) -> Response<Bytes> {
-    let headers = response.headers_mut();
+fn complete(response: &mut Response<Bytes>, rejection: Rejection) {
+    add_headers(response.headers_mut(), &rejection);
+    response.extensions_mut().insert(rejection);
+}
+
+/// Adds what no renderer may forget (`C30`, `C31`). A gRPC client finds it in its metadata.
+pub(crate) fn add_headers(headers: &mut HeaderMap, rejection: &Rejection) {
     if let Some(challenge) = rejection.challenge() {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(retry_after) = rejection.retry_after() {
         headers.insert(RETRY_AFTER, retry_after);
     }
-    with_rejection(response, rejection)
-}
-
-fn with_rejection(mut response: Response<Bytes>, rejection: Rejection) -> Response<Bytes> {
-    response.extensions_mut().insert(rejection);
-    response
 }

@@ -1,6 +1,6 @@
 //! From a [`Rejection`] to bytes on the wire.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -89,25 +89,24 @@ impl Render for JsonEnvelope {
 
 impl JsonEnvelope {
     pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
-        self.answer_in(HeaderMap::with_capacity(2), Extensions::new(), rejection)
+        self.answer_in(rejection, &mut HeaderMap::with_capacity(2), &mut Extensions::new())
     }
 
-    /// The answer in maps that have had their use, such as the refused request's: a stranger's request costs no more memory
-    /// than it came with.
+    /// The answer in maps that have had their use, such as a refused request's: it costs no more memory than it came with.
     fn answer_in(
         self,
-        mut headers: HeaderMap,
-        mut extensions: Extensions,
         rejection: &Rejection,
+        headers: &mut HeaderMap,
+        extensions: &mut Extensions,
     ) -> Response<Bytes> {
-        headers.clear();
-        extensions.clear();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let json = rejection.kind().answer().json;
         let mut response = Response::new(Bytes::from_static(json.as_bytes()));
         *response.status_mut() = self.status(rejection.kind());
-        *response.headers_mut() = headers;
-        *response.extensions_mut() = extensions;
+        headers.clear();
+        extensions.clear();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        mem::swap(response.headers_mut(), headers);
+        mem::swap(response.extensions_mut(), extensions);
         response
     }
 }
@@ -115,7 +114,7 @@ impl JsonEnvelope {
 /// What a layer renders with.
 #[derive(Debug, Clone)]
 pub(crate) enum Renderer {
-    /// The contract's envelope, which can do with the request's memory.
+    /// The contract's envelope, which takes the request's memory.
     Envelope(JsonEnvelope),
     Custom(Arc<dyn Render>),
 }
@@ -125,12 +124,12 @@ impl Renderer {
         Self::Custom(Arc::new(render))
     }
 
-    pub(crate) fn render(&self, rejection: &Rejection, request: Parts) -> Response<Bytes> {
+    pub(crate) fn render(&self, rejection: &Rejection, request: &mut Parts) -> Response<Bytes> {
         match self {
             Self::Envelope(envelope) => {
-                envelope.answer_in(request.headers, request.extensions, rejection)
+                envelope.answer_in(rejection, &mut request.headers, &mut request.extensions)
             }
-            Self::Custom(render) => render.render(rejection, &request),
+            Self::Custom(render) => render.render(rejection, request),
         }
     }
 }

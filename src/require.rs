@@ -22,7 +22,8 @@ use crate::{
 /// Holds a route to a [`Requirement`], inside of [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer).
 ///
 /// A request that no layer has authenticated is answered `500 auth_not_configured`, and an error is logged: a route is never open because
-/// a layer was forgotten or stands in the wrong place (`C21`).
+/// a layer was forgotten or stands in the wrong place (`C21`). Only [`Requirement::public`] asks for no principal; it opens
+/// nothing that the layer outside has closed.
 ///
 #[cfg_attr(feature = "axum", doc = "```")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -88,6 +89,7 @@ impl Shared {
     fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
         match Principal::of(request.extensions()) {
             Some(principal) => self.requirement.check(principal),
+            None if self.requirement.is_public() => Ok(()),
             None => Err(RejectionKind::AuthNotConfigured.into()),
         }
     }
@@ -110,8 +112,8 @@ where
         match self.shared.check(&request) {
             Ok(()) => DecidedFuture::inner(self.inner.call(request)),
             Err(rejection) => {
-                let (parts, _) = request.into_parts();
-                DecidedFuture::refused(refusal::respond(&self.shared.renderer, rejection, parts))
+                let (mut parts, _) = request.into_parts();
+                DecidedFuture::refused(refusal::respond(&self.shared.renderer, rejection, &mut parts))
             }
         }
     }

@@ -11,8 +11,8 @@ use std::{
 
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, Environment, IpAllowlist, KeyFormat, KeyRecord, KeyStore, Lookup,
-    MemoryStore, PeerAddr, Principal, Rejection, RejectionKind, RequireLayer, Requirement, Scope,
-    StoreError,
+    MemoryStore, PeerAddr, Principal, Rejection, RejectionKind, RequireLayer, Requirement,
+    RequirementsLayer, Scope, StoreError,
 };
 use http::{HeaderName, HeaderValue, Request, Response, header::AUTHORIZATION};
 use tower::{Layer, Service, ServiceExt};
@@ -176,6 +176,31 @@ fn an_admitted_request_allocates_nothing_of_the_layers_own() {
     assert_eq!(counts, [""; 0]);
 }
 
+// A table outside makes the room: the requirement and the principal's place are one extension, filled where it lies.
+#[test]
+fn a_slot_spares_the_layer_every_allocation() {
+    let key = ApiKey::generate(Environment::Live);
+    let requirement = Requirement::scopes([Scope::KEYS_MANAGE, Scope::from_static("a:b")]);
+    let table = RequirementsLayer::new()
+        .any("/{*rest}", requirement)
+        .with_principal_slot();
+    for layer in layers(&key) {
+        let prepared = |mut request: Request<()>| {
+            *request.uri_mut() = http::Uri::from_static("/v1/keys");
+            let peer = PeerAddr::new(([203, 0, 113, 9], 443));
+            request.extensions_mut().insert(peer);
+            let (_, mut response) = serve(table.layer(Inner), request);
+            std::mem::take(response.extensions_mut())
+        };
+        let mut request = request(key.expose_secret(), 5);
+        *request.extensions_mut() = prepared(Request::new(()));
+        let (count, response) = serve(layer.layer(Inner), request);
+        assert!(Principal::of(response.extensions()).is_some());
+        assert!(response.extensions().get::<Principal>().is_none());
+        assert_eq!(count, 0);
+    }
+}
+
 /// As an outer layer hands it on.
 fn routed(mut request: Request<()>) -> Request<()> {
     let extensions = request.extensions_mut();
@@ -270,4 +295,48 @@ fn a_refusal_for_scopes_allocates_its_challenge_too() {
 
 fn rejection_of<B>(response: &Response<B>) -> &Rejection {
     response.extensions().get().expect("a refusal")
+}
+
+/// C35: the record, its slot in the extensions, and the id that the answer carries; one less where the request brings one.
+#[cfg(feature = "audit")]
+#[test]
+fn auditing_allocates_three_times() {
+    use coverbase_auth::audit::{AuditLayer, AuditRecord, AuditSink};
+    use http::header::CONTENT_TYPE;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl AuditSink for Nowhere {
+        fn record(&self, _: AuditRecord) {}
+    }
+
+    let key = ApiKey::generate(Environment::Live);
+    let [_, auth] = layers(&key);
+    let audit = AuditLayer::new(Nowhere);
+    let json = tower::util::MapResponseLayer::new(|mut response: Response<_>| {
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    });
+    // A server's URIs are parts of what it has read.
+    let uri = http::Uri::from_static("/v1/reports?page=2");
+    for (brought, expected) in [(None, 3), (Some("req-1"), 2)] {
+        let request = || {
+            let mut request = request(key.expose_secret(), 3);
+            *request.uri_mut() = uri.clone();
+            // The map of extensions has room for three.
+            let peer = PeerAddr::new(([203, 0, 113, 9], 443));
+            request.extensions_mut().insert(peer);
+            let brought = brought.map(HeaderValue::from_static);
+            brought.map(|id| request.headers_mut().insert("x-request-id", id));
+            request
+        };
+        let (plain, _) = serve((&auth, &json).layer(Inner), request());
+        let audited = || serve((&audit, &auth, &json).layer(Inner), request());
+        audited();
+        let (total, response) = audited();
+        assert!(response.headers().contains_key("x-request-id"));
+        assert_eq!(total - plain, expected);
+    }
 }

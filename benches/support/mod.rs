@@ -14,10 +14,12 @@ use coverbase_auth::{
     PeerAddr, Requirement, Scope, StoreError,
 };
 use http::{
-    HeaderValue, Request, Response,
+    HeaderValue, Request, Response, Uri,
     header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT},
 };
 use tower::Service;
+
+pub(crate) const PATH: &str = "/v1/reports";
 
 /// The inner service: it has done its work already, so that what is measured is the layer's.
 #[derive(Debug, Clone)]
@@ -106,6 +108,7 @@ pub(crate) fn bearer(token: &str) -> HeaderValue {
 /// on a server.
 pub(crate) fn request(credential: Option<&HeaderValue>) -> Request<()> {
     let mut request = Request::new(());
+    *request.uri_mut() = Uri::from_static(PATH);
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("api.example.com"));
     headers.insert(USER_AGENT, HeaderValue::from_static("curl/8.5.0"));

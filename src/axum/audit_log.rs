@@ -10,8 +10,9 @@ use axum::{
 use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_RANGE};
 use serde_json::json;
 
+use super::guarded::GuardedRouter;
 use crate::{
-    audit::{AuditEntry, AuditLog, AuditMetadata, AuditQuery, InvalidParameter},
+    audit::{self, AuditEntry, AuditLog, AuditMetadata, AuditQuery, InvalidParameter},
     key_store::StoreError,
     observe,
     principal::Principal,
@@ -22,7 +23,18 @@ const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 type Headers = [(HeaderName, HeaderValue); 2];
 
-pub(super) async fn page(
+pub(super) fn routes<S>(log: Arc<dyn AuditLog>) -> GuardedRouter<S> {
+    GuardedRouter::new()
+        .get("/v1/system_audit_log", audit::requirement(), page)
+        .get(
+            "/v1/system_audit_log/metadata",
+            audit::requirement(),
+            metadata,
+        )
+        .with_state(log)
+}
+
+async fn page(
     State(log): State<Arc<dyn AuditLog>>,
     caller: Principal,
     RawQuery(query): RawQuery,
@@ -35,11 +47,11 @@ pub(super) async fn page(
     Ok((headers, Json(page.entries)))
 }
 
-pub(super) async fn metadata(_: Principal) -> Json<AuditMetadata> {
+async fn metadata(_: Principal) -> Json<AuditMetadata> {
     Json(AuditMetadata::new())
 }
 
-pub(super) enum Refused {
+enum Refused {
     Parameter(InvalidParameter),
     Store(StoreError),
 }

@@ -1,6 +1,13 @@
-//! For services on axum: extractors, and the contract's routes ready to be served.
+//! For services on axum: extractors, a router that knows what its routes require, and the contract's routes ready to be
+//! served.
 
 #[cfg(feature = "audit")]
 mod audit_log;
+mod body;
 mod extract;
+mod guarded;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod routes;
+
+pub use self::guarded::GuardedRouter;

@@ -10,7 +10,6 @@ use axum::{
         rejection::{BytesRejection, PathRejection},
     },
     response::{IntoResponse, Response},
-    routing::{MethodRouter, any},
 };
 use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use serde::{Deserialize, Serialize};
@@ -18,6 +17,9 @@ use serde_json::json;
 
 #[cfg(feature = "audit")]
 use super::audit_log;
+use super::guarded::GuardedRouter;
+#[cfg(feature = "openapi")]
+use super::openapi;
 use crate::{
     api_key::KeyId,
     client_ip::ClientIpSource,
@@ -25,10 +27,11 @@ use crate::{
         CreateKey, CreatedKey, KeyAdmin, KeyAdminError, KeySummary, Organization, RevokeKey,
         RotatedKey, SetAllowlist,
     },
+    listing::Listing,
     org_id::OrgId,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
-    require::RequireLayer,
+    requirement::Requirement,
 };
 
 /// Room for an allowlist of ten thousand CIDRs.
@@ -52,6 +55,8 @@ pub struct Routes {
     client_ip: ClientIpSource,
     #[cfg(feature = "audit")]
     audit_log: Option<Arc<dyn crate::audit::AuditLog>>,
+    #[cfg(feature = "openapi")]
+    serves_openapi: bool,
 }
 
 impl Routes {
@@ -63,6 +68,8 @@ impl Routes {
             client_ip: ClientIpSource::peer(),
             #[cfg(feature = "audit")]
             audit_log: None,
+            #[cfg(feature = "openapi")]
+            serves_openapi: false,
         }
     }
 
@@ -88,6 +95,76 @@ impl Routes {
             ..self
         }
     }
+
+    /// Serves `GET /openapi.json`, what [`openapi`](Self::openapi) gives, to whoever has a credential.
+    #[cfg(feature = "openapi")]
+    #[must_use]
+    pub fn with_openapi(self) -> Self {
+        Self {
+            serves_openapi: true,
+            ..self
+        }
+    }
+
+    /// Every route with its requirement, to be printed at the start.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, axum::routes::Routes};
+    ///
+    /// let listing = Routes::new(KeyAdmin::new(MemoryStore::new())).listing();
+    /// assert!(listing.to_string().contains("/v1/api-keys              scope keys:manage or role admin"));
+    /// ```
+    #[must_use]
+    pub fn listing(&self) -> Listing {
+        self.guarded().listing()
+    }
+
+    /// The routes as an OpenAPI 3.1 document, the `security` of each by the requirement that it is held to.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, axum::routes::Routes};
+    ///
+    /// let document = Routes::new(KeyAdmin::new(MemoryStore::new())).openapi();
+    /// assert!(document.paths.paths.contains_key("/v1/api-keys/{id}/rotate"));
+    /// ```
+    #[cfg(feature = "openapi")]
+    #[must_use]
+    pub fn openapi(&self) -> utoipa::openapi::OpenApi {
+        openapi::document(&self.listing())
+    }
+
+    /// The one declaration of what each route requires.
+    fn guarded(&self) -> GuardedRouter<Arc<Self>> {
+        let router = GuardedRouter::new()
+            .get("/v1/utils/authtest", Requirement::authenticated(), authtest)
+            .get("/v1/whoami/ip", Requirement::authenticated(), whoami_ip)
+            .get("/v1/api-keys", KeyAdmin::requirement(), list_keys)
+            .post("/v1/api-keys", KeyAdmin::requirement(), create_key)
+            .post(
+                "/v1/api-keys/{id}/rotate",
+                KeyAdmin::requirement(),
+                rotate_key,
+            )
+            .post(
+                "/v1/api-keys/{id}/revoke",
+                KeyAdmin::requirement(),
+                revoke_key,
+            )
+            .get("/v1/org/{id}", Requirement::authenticated(), organization)
+            .post("/v1/org/{id}", KeyAdmin::requirement(), set_allowlist);
+        #[cfg(feature = "audit")]
+        let router = match &self.audit_log {
+            Some(log) => router.merge(audit_log::routes(Arc::clone(log))),
+            None => router,
+        };
+        #[cfg(feature = "openapi")]
+        let router = if self.serves_openapi {
+            router.get("/openapi.json", Requirement::authenticated(), openapi_json)
+        } else {
+            router
+        };
+        router
+    }
 }
 
 /// The routes of `C36`–`C42`, those of `C43` where there is an audit log, and `404 {"detail":"Not Found"}` for everything
@@ -96,60 +173,15 @@ impl Routes {
 /// Put it inside a [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer): without one every route is answered
 /// `500 auth_not_configured`. Routes of your own are merged in or nested as usual.
 pub fn router(routes: Routes) -> Router {
-    let manages_keys = RequireLayer::new(KeyAdmin::requirement());
-    let key_management =
-        |methods: MethodRouter<Arc<Routes>>| methods.route_layer(manages_keys.clone());
-    let router = Router::new();
-    #[cfg(feature = "audit")]
-    let router = match &routes.audit_log {
-        Some(log) => router.merge(audit_log(Arc::clone(log))),
-        None => router,
-    };
+    let router = routes.guarded().into_router();
     router
-        .route("/v1/utils/authtest", path().get(authtest))
-        .route("/v1/whoami/ip", path().get(whoami_ip))
-        .route(
-            "/v1/api-keys",
-            key_management(path().get(list_keys).post(create_key)),
-        )
-        .route(
-            "/v1/api-keys/{id}/rotate",
-            key_management(path().post(rotate_key)),
-        )
-        .route(
-            "/v1/api-keys/{id}/revoke",
-            key_management(path().post(revoke_key)),
-        )
-        .route(
-            "/v1/org/{id}",
-            key_management(path().post(set_allowlist)).get(organization),
-        )
-        .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .with_state(Arc::new(routes))
 }
 
-#[cfg(feature = "audit")]
-fn audit_log<S>(log: Arc<dyn crate::audit::AuditLog>) -> Router<S> {
-    let reads_the_log = RequireLayer::new(crate::audit::requirement());
-    let page = path().get(audit_log::page);
-    let metadata = path().get(audit_log::metadata);
-    Router::new()
-        .route(
-            "/v1/system_audit_log",
-            page.route_layer(reads_the_log.clone()),
-        )
-        .route(
-            "/v1/system_audit_log/metadata",
-            metadata.route_layer(reads_the_log),
-        )
-        .with_state(log)
-}
-
-/// A path to which methods are added. What it is not asked with is not there (`C44`), and no `Allow`, which axum would put on
-/// a 401 too, tells who has no credential which paths there are (`C1`).
-fn path<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
-    any(not_found)
+#[cfg(feature = "openapi")]
+async fn openapi_json(State(routes): State<Arc<Routes>>) -> Json<utoipa::openapi::OpenApi> {
+    Json(routes.openapi())
 }
 
 async fn authtest(_: Principal) -> Json<serde_json::Value> {
@@ -232,11 +264,6 @@ async fn set_allowlist(
         .set_allowlist(&caller, &org_id, request)
         .await?;
     Ok(Json(organization))
-}
-
-/// The extractor is what keeps even this behind the layer (`C1`).
-async fn not_found(_: Principal) -> Rejection {
-    RejectionKind::NotFound.into()
 }
 
 /// An answer that holds a secret, and is not to be kept by anybody on its way (`C39`).

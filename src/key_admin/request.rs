@@ -1,9 +1,7 @@
 //! What clients send, read strictly: a name that occurs twice is refused, and what the schema does not name is ignored.
 
-use serde_json::Value;
-
 use super::error::InvalidField;
-use crate::json::{self, Object};
+use crate::json::{self, Number, Object, Value};
 
 /// The longest lifetime of a key, in seconds: a hundred years of 365 days (`C39`).
 const MAX_LIFETIME: u64 = 3_153_600_000;
@@ -117,7 +115,7 @@ impl SetAllowlist {
     }
 }
 
-fn object(body: &[u8]) -> Result<Object, InvalidField> {
+fn object(body: &[u8]) -> Result<Object<'_>, InvalidField> {
     if body.is_empty() {
         return Err(InvalidField::missing());
     }
@@ -125,18 +123,18 @@ fn object(body: &[u8]) -> Result<Object, InvalidField> {
 }
 
 /// An optional field that is `null` is one that is not there.
-fn given(field: Option<Value>) -> Option<Value> {
-    field.filter(|value| !value.is_null())
+fn given(field: Option<Value<'_>>) -> Option<Value<'_>> {
+    field.filter(|value| !matches!(value, Value::Null))
 }
 
-fn string(value: Value) -> Result<String, InvalidField> {
+fn string(value: Value<'_>) -> Result<String, InvalidField> {
     match value {
-        Value::String(text) => Ok(text),
+        Value::String(text) => Ok(text.into_owned()),
         _ => Err(InvalidField::not_a_string()),
     }
 }
 
-fn strings(value: Value) -> Result<Vec<String>, InvalidField> {
+fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
     let Value::Array(items) = value else {
         return Err(InvalidField::not_a_list());
     };
@@ -147,8 +145,9 @@ fn strings(value: Value) -> Result<Vec<String>, InvalidField> {
 }
 
 /// A whole number, also written `60.0`, from 1 to a hundred years.
-fn lifetime_seconds(value: Value) -> Result<u64, InvalidField> {
-    let seconds = value.as_f64().filter(|seconds| seconds.fract() == 0.0);
+fn lifetime_seconds(value: Value<'_>) -> Result<u64, InvalidField> {
+    let seconds = value.as_number().map(Number::as_f64);
+    let seconds = seconds.filter(|seconds| seconds.fract() == 0.0);
     let seconds = seconds.ok_or_else(InvalidField::not_an_integer)?;
     if seconds < 1.0 {
         return Err(InvalidField::below(1));

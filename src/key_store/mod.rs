@@ -32,8 +32,9 @@ pub use crate::usage::{Usage, UsageLog};
 use crate::{
     allowlist::IpAllowlist,
     api_key::{KeyDigest, KeyId},
+    clock::Moment,
     org_id::OrgId,
-    principal::{Principal, ServiceAccountIdentity},
+    principal::{Labels, Principal, ServiceAccountIdentity},
     scope::Scopes,
     usage::LastUsed,
 };
@@ -198,15 +199,15 @@ impl KeyRecord {
     /// A key without scopes, allowlist and expiry.
     pub fn new(key_id: impl Into<KeyId>, org_id: impl Into<OrgId>) -> Self {
         Self(Arc::new(ServiceAccountIdentity {
+            digest: KeyDigest::from_bytes([0; 32]),
             org_id: org_id.into(),
             key_id: key_id.into(),
-            name: Box::default(),
+            labels: Labels::new("", None),
             scopes: Scopes::new(),
             allowlist: IpAllowlist::default(),
             created_at: 0,
-            created_by: None,
-            expires_at: None,
-            revoked_at: None,
+            expires_at: Moment::NONE,
+            revoked_at: Moment::NONE,
             last_used: LastUsed::default(),
             usage_log: None,
         }))
@@ -215,7 +216,7 @@ impl KeyRecord {
     /// The name that its owner gave it.
     #[must_use]
     pub fn with_name(self, name: impl Into<String>) -> Self {
-        self.change(|key| key.name = name.into().into())
+        self.change(|key| key.labels = Labels::new(&name.into(), key.labels.created_by()))
     }
 
     /// What it may do (`C9`).
@@ -239,13 +240,13 @@ impl KeyRecord {
     /// The user who made it.
     #[must_use]
     pub fn with_created_by(self, user_id: impl Into<String>) -> Self {
-        self.change(|key| key.created_by = Some(user_id.into().into()))
+        self.change(|key| key.labels = Labels::new(key.labels.name(), Some(&user_id.into())))
     }
 
     /// From which second on it is expired (`C10`).
     #[must_use]
     pub fn with_expires_at(self, unix_seconds: u64) -> Self {
-        self.change(|key| key.expires_at = Some(unix_seconds))
+        self.change(|key| key.expires_at = Moment::at(unix_seconds))
     }
 
     /// When it was last used, in Unix seconds.
@@ -264,9 +265,22 @@ impl KeyRecord {
     #[must_use]
     pub fn with_revoked_at(self, unix_seconds: u64) -> Self {
         self.change(|key| {
-            key.revoked_at = Some(unix_seconds);
+            key.revoked_at = Moment::at(unix_seconds);
             key.scopes = Scopes::new();
         })
+    }
+
+    /// The key as a store in memory finds it.
+    fn under(self, digest: KeyDigest) -> Self {
+        if self.0.digest == digest {
+            return self;
+        }
+        self.change(|key| key.digest = digest)
+    }
+
+    #[inline]
+    fn digest(&self) -> &KeyDigest {
+        &self.0.digest
     }
 
     fn change(mut self, change: impl FnOnce(&mut ServiceAccountIdentity)) -> Self {
@@ -289,7 +303,7 @@ impl KeyRecord {
     /// The name that its owner gave it.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.0.labels.name()
     }
 
     /// What it may do.
@@ -313,19 +327,19 @@ impl KeyRecord {
     /// The user who made it; `None` where a key did, or nobody knows.
     #[must_use]
     pub fn created_by(&self) -> Option<&str> {
-        self.0.created_by.as_deref()
+        self.0.labels.created_by()
     }
 
     /// From which second on it is expired.
     #[must_use]
     pub fn expires_at(&self) -> Option<u64> {
-        self.0.expires_at
+        self.0.expires_at.unix_seconds()
     }
 
     /// Since when it is revoked.
     #[must_use]
     pub fn revoked_at(&self) -> Option<u64> {
-        self.0.revoked_at
+        self.0.revoked_at.unix_seconds()
     }
 
     /// When it last opened a request.
@@ -338,16 +352,15 @@ impl KeyRecord {
     #[must_use]
     #[inline]
     pub fn is_expired_at(&self, now: u64) -> bool {
-        self.0
-            .expires_at
-            .is_some_and(|expires_at| now >= expires_at)
+        let expires_at = self.0.expires_at.unix_seconds();
+        expires_at.is_some_and(|expires_at| now >= expires_at)
     }
 
     /// Whether it has been revoked; from the revocation on, whatever the clock says (`C10`).
     #[must_use]
     #[inline]
     pub fn is_revoked(&self) -> bool {
-        self.0.revoked_at.is_some()
+        self.0.revoked_at.unix_seconds().is_some()
     }
 
     /// Whether it opens anything at `now`.

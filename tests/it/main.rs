@@ -5,23 +5,39 @@ mod allowlist;
 mod answers;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
 mod audit;
+#[cfg(feature = "axum")]
+mod axum;
 mod compile_fail;
 mod credential;
-#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
+#[cfg(feature = "axum")]
+mod examples;
+#[cfg(feature = "axum")]
+mod hyper;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(feature = "jwks")]
+mod key_server;
+#[cfg(feature = "jwks")]
+mod key_set;
 mod keys;
-#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod kill;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod module_graph;
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "openapi"))]
+mod openapi;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
+mod requirements_layer;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod routes;
 mod secrecy;
@@ -32,4 +48,6 @@ mod sockets;
 mod store_faults;
 mod stores;
 mod support;
+#[cfg(all(feature = "axum", feature = "tonic"))]
+mod tonic;
 mod tower;

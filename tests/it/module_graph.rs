@@ -8,7 +8,7 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Each imports only what stands before it. A directory is one room.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 42] = [
     "scope",
     "clock",
     "allowlist",
@@ -23,14 +23,21 @@ const ORDER: [&str; 34] = [
     "decision_slot",
     "challenge",
     "requirement",
+    "listing",
     "rejection",
+    "principal_slot",
+    "requirements",
+    "caller",
+    "org_scoped",
     "key_store",
+    "testing",
     "json",
     "jwt",
     "redact",
     "meter",
     "observe",
     "render",
+    "negotiate",
     "grpc",
     "refusal",
     "authenticator",
@@ -40,6 +47,7 @@ const ORDER: [&str; 34] = [
     "require",
     "layer",
     "audit",
+    "tonic",
     "key_admin",
     "axum",
     "manual",

@@ -23,7 +23,7 @@ use axum::{
 use by_hand::{ByDigest, ByHexDigest, Principal, floor, hex};
 use http::Request;
 use race::{Contender, print, race};
-use support::{Bare, key, layer, presenting, routed};
+use support::{Bare, PATH, key, layer, presenting, routed};
 use tonic::{Status, service::interceptor::InterceptedService};
 use tower::{Layer, ServiceBuilder};
 use tower_http::auth::AsyncRequireAuthorizationLayer;
@@ -118,7 +118,7 @@ fn keys() -> Vec<Contender<'static>> {
 }
 
 fn in_axum() -> Vec<Contender<'static>> {
-    let router = || Router::new().route("/", get(async || ()));
+    let router = || Router::new().route(PATH, get(async || ()));
     let hot_set = || {
         let mut hot = hot_set();
         move || hot().map(|()| Body::empty())

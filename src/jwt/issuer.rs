@@ -1,0 +1,180 @@
+use crate::jwt::claims::ClaimRules;
+use crate::jwt::clerk;
+use crate::jwt::key_set::KeySet;
+use crate::jwt::membership::{Claims, InvalidClaim, Mapping, Membership};
+
+/// One issuer of tokens: its name, its keys, whom its tokens may be made for, and how they tell an organization.
+///
+/// A [`JwtVerifier`](crate::jwt::JwtVerifier) has one from the start, and takes more by
+/// [`with_issuer`](crate::jwt::JwtVerifier::with_issuer). A token is checked by the rules and the keys of the one issuer
+/// that it names, and no other (C13, RFC 8725 §3.8).
+///
+/// ```
+/// use coverbase_auth::Role;
+/// use coverbase_auth::jwt::{Issuer, JwtVerifier, KeySet, Membership};
+///
+/// let partner = Issuer::new("https://id.partner.example", KeySet::unavailable())
+///     .with_audiences(["https://api.example.com"])
+///     .with_claims(|claims| {
+///         Ok(Membership::new(claims.required_string("tenant")?)
+///             .with_role(claims.string("role")?.map(Role::new))
+///             .with_scopes(claims.scopes("scope")?))
+///     });
+/// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable()).with_issuer(partner);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Issuer {
+    pub(crate) name: Box<str>,
+    pub(crate) key_set: KeySet,
+    pub(crate) rules: ClaimRules,
+}
+
+impl Issuer {
+    /// The issuer whose tokens have `name` for their `iss`, to the byte, and are signed by a key of `key_set`. Its tokens
+    /// are Clerk's session tokens (C15). An empty name accepts nothing.
+    pub fn new(name: impl Into<String>, key_set: KeySet) -> Self {
+        Self {
+            name: name.into().into_boxed_str(),
+            key_set,
+            rules: ClaimRules {
+                authorized_parties: None,
+                audiences: None,
+                mapping: Mapping::new(clerk::membership),
+            },
+        }
+    }
+
+    /// Accepts only tokens whose `azp` is present and is one of `parties`, to the byte (C14).
+    ///
+    /// An empty list accepts no token: a list that a configuration lost must not switch the check off.
+    pub fn with_authorized_parties(
+        mut self,
+        parties: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.rules.authorized_parties = Some(boxed(parties));
+        self
+    }
+
+    /// Accepts only tokens whose `aud` names one of `audiences`, to the byte (C14; RFC 7519 §4.1.3).
+    ///
+    /// Without audiences a token that has an `aud` is refused: it was made for somebody else. An empty list accepts no
+    /// token.
+    pub fn with_audiences(
+        mut self,
+        audiences: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.rules.audiences = Some(boxed(audiences));
+        self
+    }
+
+    /// Reads organization, role, session and scopes as `membership` does, and not as Clerk writes them.
+    ///
+    /// It is asked once for each token, whose answer is remembered, so it must give the same answer for the same claims.
+    /// `sub`, `exp`, `nbf`, `iat`, `azp` and `aud` have been checked before (C13, C14); `sid` and `sts` have not, being
+    /// Clerk's.
+    ///
+    /// ```
+    /// # use coverbase_auth::jwt::{InvalidClaim, Issuer, KeySet, Membership};
+    /// let issuer = Issuer::new("https://id.example.com", KeySet::unavailable()).with_claims(|claims| {
+    ///     let tenant = claims.object("tenant")?.ok_or(InvalidClaim::new("a token without a tenant"))?;
+    ///     Ok(Membership::new(tenant.required_string("id")?))
+    /// });
+    /// ```
+    pub fn with_claims(
+        mut self,
+        membership: impl Fn(&Claims<'_>) -> Result<Membership, InvalidClaim> + Send + Sync + 'static,
+    ) -> Self {
+        self.rules.mapping = Mapping::new(membership);
+        self
+    }
+}
+
+fn boxed(names: impl IntoIterator<Item = impl Into<String>>) -> Box<[Box<str>]> {
+    names
+        .into_iter()
+        .map(|name| name.into().into_boxed_str())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::jwt::test_issuer::TestIssuer;
+    use crate::jwt::verifier::{JwtRefusal, JwtVerifier};
+    use crate::principal::Role;
+    use crate::scope::Scope;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn reason(verifier: &JwtVerifier, token: &str) -> &'static str {
+        match verifier.verify(token, NOW) {
+            Ok(_) => "accepted",
+            Err(JwtRefusal::Invalid(reason)) => reason,
+            Err(_) => "unavailable",
+        }
+    }
+
+    // T2
+    #[test]
+    fn each_issuer_has_its_own_keys_and_rules() {
+        let ours = TestIssuer::new("https://clerk.coverbase.test");
+        let theirs = TestIssuer::new("https://other.test");
+        let verifier = JwtVerifier::new(ours.issuer(), ours.key_set())
+            .with_authorized_parties([TestIssuer::AUTHORIZED_PARTY])
+            .with_issuer(
+                Issuer::new(theirs.issuer(), theirs.key_set())
+                    .with_audiences(["api"])
+                    .with_claims(|claims| {
+                        Ok(Membership::new(claims.required_string("tenant")?)
+                            .with_role(claims.string("role")?.map(Role::new))
+                            .with_scopes(claims.scopes("scope")?))
+                    }),
+            );
+        let foreign = || {
+            let token = theirs.token().with_claim("aud", "api");
+            let token = token.without_claim("sid").without_claim("azp");
+            token
+                .with_claim("tenant", "org_beta")
+                .with_claim("role", "owner")
+        };
+        assert_eq!(reason(&verifier, &ours.token().sign()), "accepted");
+
+        let token = foreign().with_claim("scope", "audit:read b").sign();
+        let principal = verifier.verify(&token, NOW).unwrap();
+        assert_eq!(principal.org_id().as_str(), "org_beta");
+        assert_eq!(principal.role().map(Role::as_str), Some("owner"));
+        assert_eq!(principal.session_id(), None);
+        assert!(principal.scopes().contains(&Scope::AUDIT_READ));
+        for scopes in [
+            json!(["audit:read", 1]),
+            json!(["a b"]),
+            json!(1),
+            json!(["\u{e9}"]),
+        ] {
+            let token = foreign().with_claim("scope", scopes.clone()).sign();
+            assert_ne!(reason(&verifier, &token), "accepted", "{scopes}");
+        }
+        let token = foreign().with_claim("scope", [""; 0]).sign();
+        assert_eq!(reason(&verifier, &token), "accepted");
+
+        // Neither the keys nor the rules of the one help a token of the other, though their `kid`s are the same.
+        let posing = foreign().with_claim("iss", ours.issuer()).sign();
+        assert_eq!(reason(&verifier, &posing), "the signature is wrong");
+        let posing = ours.token().with_claim("iss", theirs.issuer()).sign();
+        assert_eq!(reason(&verifier, &posing), "the signature is wrong");
+        let token = foreign().without_claim("tenant").sign();
+        assert_eq!(
+            reason(&verifier, &token),
+            "a required claim is absent or empty"
+        );
+        let token = foreign().without_claim("aud").sign();
+        assert_eq!(reason(&verifier, &token), "`aud` is missing");
+
+        // An issuer of the same name takes the other's place.
+        let verifier = verifier.with_issuer(Issuer::new(theirs.issuer(), KeySet::unavailable()));
+        assert_eq!(reason(&verifier, &foreign().sign()), "unavailable");
+    }
+}

@@ -1,0 +1,220 @@
+//! How a token's claims become a member of an organization: the part of a token that each issuer writes in its own way.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::json::{Object, Value};
+use crate::org_id::OrgId;
+use crate::principal::{Principal, Role, UserIdentity};
+use crate::scope::Scopes;
+
+/// A user's place in one organization, as a token tells it.
+///
+/// ```
+/// use coverbase_auth::Role;
+/// use coverbase_auth::jwt::Membership;
+///
+/// let membership = Membership::new("org_acme").with_role(Role::MEMBER).with_org_slug("acme");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Membership {
+    org_id: OrgId,
+    org_slug: Option<Box<str>>,
+    role: Option<Role>,
+    session_id: Option<Box<str>>,
+    scopes: Scopes,
+}
+
+impl Membership {
+    /// A member of this organization, without a role. All that the user reads and writes is scoped to it (C15): a token
+    /// whose organization is empty is refused.
+    pub fn new(org_id: impl Into<OrgId>) -> Self {
+        Self {
+            org_id: org_id.into(),
+            org_slug: None,
+            role: None,
+            session_id: None,
+            scopes: Scopes::new(),
+        }
+    }
+
+    /// The organization's short name.
+    pub fn with_org_slug<'s>(self, slug: impl Into<Option<&'s str>>) -> Self {
+        let org_slug = slug.into().map(Box::from);
+        Self { org_slug, ..self }
+    }
+
+    /// The user's role in the organization, by which requirements admit users (C18).
+    pub fn with_role(self, role: impl Into<Option<Role>>) -> Self {
+        let role = role.into();
+        Self { role, ..self }
+    }
+
+    /// The id of the session that the token belongs to.
+    pub fn with_session_id<'s>(self, id: impl Into<Option<&'s str>>) -> Self {
+        let session_id = id.into().map(Box::from);
+        Self { session_id, ..self }
+    }
+
+    /// What [`Principal::scopes`] shows. No requirement admits a user by them: users pass by their role (C18).
+    pub fn with_scopes(self, scopes: impl Into<Scopes>) -> Self {
+        let scopes = scopes.into();
+        Self { scopes, ..self }
+    }
+
+    pub(crate) fn into_principal(self, user_id: &str) -> Result<Principal, &'static str> {
+        if self.org_id.as_str().is_empty() {
+            return Err("its organization is empty");
+        }
+        Ok(Principal::user(UserIdentity {
+            org_id: self.org_id,
+            org_slug: self.org_slug,
+            user_id: user_id.into(),
+            role: self.role,
+            session_id: self.session_id,
+            scopes: self.scopes,
+        }))
+    }
+}
+
+/// The claims of a token whose signature, issuer, dates and audience are good, for
+/// [`Issuer::with_claims`](crate::jwt::Issuer::with_claims).
+///
+/// What is there and of another type than asked for is an error, never absent: `null` too.
+#[derive(Clone, Copy)]
+pub struct Claims<'a> {
+    claims: &'a Object<'a>,
+}
+
+impl<'a> Claims<'a> {
+    pub(crate) const fn new(claims: &'a Object<'a>) -> Self {
+        Self { claims }
+    }
+
+    pub(crate) const fn as_object(&self) -> &'a Object<'a> {
+        self.claims
+    }
+
+    /// The claim of this name, a string, where the token has it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a string.
+    pub fn string(&self, name: &str) -> Result<Option<&'a str>, InvalidClaim> {
+        self.typed(name, Value::as_str, "a claim is not a string")
+    }
+
+    /// The claim of this name, a string that is there and is not empty.
+    ///
+    /// # Errors
+    ///
+    /// When it is absent, empty, or not a string.
+    pub fn required_string(&self, name: &str) -> Result<&'a str, InvalidClaim> {
+        self.string(name)?
+            .filter(|text| !text.is_empty())
+            .ok_or(InvalidClaim("a required claim is absent or empty"))
+    }
+
+    /// The members of the claim of this name, where the token has it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not an object.
+    pub fn object(&self, name: &str) -> Result<Option<Self>, InvalidClaim> {
+        let object = self.typed(name, Value::as_object, "a claim is not an object")?;
+        Ok(object.map(Claims::new))
+    }
+
+    /// The scopes in the claim of this name: words in one string, as in `scope` (RFC 8693 §4.2), or an array of strings.
+    /// A token without the claim has none.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither, or one of them is not a scope (C9, RFC 6749 §3.3).
+    pub fn scopes(&self, name: &str) -> Result<Scopes, InvalidClaim> {
+        let scope = |text: &str| text.parse().map_err(|_| InvalidClaim("not a scope"));
+        match self.claims.get(name) {
+            None => Ok(Scopes::new()),
+            Some(Value::String(words)) => {
+                let words = words.split(' ').filter(|word| !word.is_empty());
+                words.map(scope).collect()
+            }
+            Some(Value::Array(items)) => {
+                let texts = items.iter().map(Value::as_str);
+                texts.map(|text| scope(text.unwrap_or_default())).collect()
+            }
+            Some(_) => Err(InvalidClaim("scopes are neither a string nor an array")),
+        }
+    }
+
+    fn typed<T>(
+        &self,
+        name: &str,
+        of_type: impl FnOnce(&'a Value<'a>) -> Option<T>,
+        reason: &'static str,
+    ) -> Result<Option<T>, InvalidClaim> {
+        match self.claims.get(name) {
+            None => Ok(None),
+            Some(value) => of_type(value).map(Some).ok_or(InvalidClaim(reason)),
+        }
+    }
+}
+
+/// Nothing of what the token says (C33).
+impl fmt::Debug for Claims<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Claims(..)")
+    }
+}
+
+/// A claim does not say what it should: the token is answered 401, and the reason stands in the service's log (C16).
+///
+/// ```
+/// use coverbase_auth::jwt::InvalidClaim;
+///
+/// assert_eq!(InvalidClaim::new("the tenant is closed").to_string(), "the tenant is closed");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidClaim(&'static str);
+
+impl InvalidClaim {
+    /// Refuses a token for this reason, a fixed text: nothing of a token belongs into a log (C33).
+    #[must_use]
+    pub const fn new(reason: &'static str) -> Self {
+        Self(reason)
+    }
+
+    pub(crate) const fn reason(self) -> &'static str {
+        self.0
+    }
+}
+
+/// One issuer's way to write a [`Membership`].
+#[derive(Clone)]
+pub(crate) struct Mapping(Arc<Map>);
+
+type Map = dyn Fn(&Claims<'_>) -> Result<Membership, InvalidClaim> + Send + Sync;
+
+impl Mapping {
+    pub(crate) fn new(
+        map: impl Fn(&Claims<'_>) -> Result<Membership, InvalidClaim> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(map))
+    }
+
+    /// A mapping that panics has found no member (T19).
+    pub(crate) fn membership(&self, claims: &Object<'_>) -> Result<Membership, &'static str> {
+        catch_unwind(AssertUnwindSafe(|| (self.0)(&Claims::new(claims))))
+            .unwrap_or(Err(InvalidClaim("the mapping of its claims panicked")))
+            .map_err(InvalidClaim::reason)
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Mapping(..)")
+    }
+}

@@ -1,0 +1,128 @@
+//! Where a request carries its principal, and what the request itself requires of one.
+
+use http::Extensions;
+
+use crate::{
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
+    requirement::Requirement,
+};
+
+/// A place that an outer layer has made for the principal, beside the requirement that it has found: the decision then
+/// makes no room of its own, and reads one extension where it would read two.
+#[derive(Debug, Clone)]
+pub(crate) struct PrincipalSlot {
+    pub(crate) requirement: Option<Requirement>,
+    principal: Option<Principal>,
+}
+
+impl PrincipalSlot {
+    #[inline]
+    pub(crate) const fn new(requirement: Option<Requirement>) -> Self {
+        Self {
+            requirement,
+            principal: None,
+        }
+    }
+}
+
+impl Principal {
+    /// The principal of an admitted request, or of the parts of one.
+    ///
+    /// It is found wherever the layer has put it: `extensions.get::<Principal>()` is the same, unless a
+    /// [`RequirementsLayer`](crate::RequirementsLayer) makes slots.
+    ///
+    /// ```
+    /// use coverbase_auth::Principal;
+    ///
+    /// let request = http::Request::new(());
+    /// assert!(Principal::of(request.extensions()).is_none(), "no layer has admitted it");
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        let slot: Option<&PrincipalSlot> = extensions.get();
+        slot.and_then(|slot| slot.principal.as_ref())
+            .or_else(|| extensions.get())
+    }
+
+    /// What [`of`](Self::of) finds, or the refusal that a handler answers with where no layer has let the request through
+    /// (`C21`).
+    ///
+    /// ```
+    /// use coverbase_auth::{Principal, Rejection, RejectionKind};
+    ///
+    /// fn vendors_of(request: &http::Request<()>) -> Result<String, Rejection> {
+    ///     let caller = Principal::required(request.extensions())?;
+    ///     Ok(format!("the vendors of {}", caller.org_id()))
+    /// }
+    /// let refused = vendors_of(&http::Request::new(())).unwrap_err();
+    /// assert_eq!(refused.kind(), RejectionKind::AuthNotConfigured);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RejectionKind::AuthNotConfigured`]
+    pub fn required(extensions: &Extensions) -> Result<&Self, Rejection> {
+        Self::of(extensions).ok_or_else(|| RejectionKind::AuthNotConfigured.into())
+    }
+
+    #[inline]
+    pub(crate) fn put_into(self, extensions: &mut Extensions) {
+        match extensions.get_mut::<PrincipalSlot>() {
+            Some(slot) => slot.principal = Some(self),
+            None => {
+                extensions.insert(self);
+            }
+        }
+    }
+}
+
+/// What a request carries of its own: by a slot, by a plain extension, or by both, and then both hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnRequirements<'a> {
+    slot: Option<&'a Requirement>,
+    extension: Option<&'a Requirement>,
+}
+
+impl<'a> OwnRequirements<'a> {
+    #[inline]
+    pub(crate) fn of(extensions: &'a Extensions) -> Self {
+        let slot: Option<&PrincipalSlot> = extensions.get();
+        Self {
+            slot: slot.and_then(|slot| slot.requirement.as_ref()),
+            extension: extensions.get(),
+        }
+    }
+
+    pub(crate) const fn are_none(self) -> bool {
+        self.slot.is_none() && self.extension.is_none()
+    }
+
+    /// Whether there is one, and none that asks for a credential.
+    #[inline]
+    pub(crate) fn are_public(self) -> bool {
+        match (self.slot, self.extension) {
+            (Some(slot), Some(extension)) => slot.is_public() && extension.is_public(),
+            (Some(one), None) | (None, Some(one)) => one.is_public(),
+            (None, None) => false,
+        }
+    }
+
+    /// Holds `principal` to them, or to `default` where there is none.
+    #[inline]
+    pub(crate) fn check(
+        self,
+        default: &Requirement,
+        principal: &Principal,
+    ) -> Result<(), Rejection> {
+        match (self.slot, self.extension) {
+            (Some(slot), Some(extension)) => {
+                slot.check(principal)?;
+                extension.check(principal)
+            }
+            (Some(one), None) | (None, Some(one)) => one.check(principal),
+            (None, None) => default.check(principal),
+        }
+    }
+}
