@@ -70,6 +70,8 @@ pub use self::audit::{
 pub use self::clock::TestClock;
 #[cfg(feature = "jwt")]
 pub use self::jwt::{Algorithm, Issuer, JwtVerifier, KeySet};
+#[cfg(feature = "cache")]
+pub use self::key_store::CachedStore;
 #[cfg(feature = "redb")]
 pub use self::key_store::RedbStore;
 pub use self::{

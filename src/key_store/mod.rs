@@ -3,6 +3,8 @@
 //! [`KeyStore`] is all that the layer asks of a store: one method. [`KeyRegistry`] is what
 //! [`KeyAdmin`](crate::KeyAdmin) needs beside it.
 
+#[cfg(feature = "cache")]
+mod cached;
 #[cfg(feature = "test-util")]
 pub mod contract;
 mod invalidations;
@@ -22,6 +24,8 @@ use std::{
 
 use async_trait::async_trait;
 
+#[cfg(feature = "cache")]
+pub use self::cached::{CacheStats, CachedStore};
 #[cfg(feature = "redb")]
 pub use self::redb::{OpenError, OpenErrorKind, RedbStore};
 pub use self::{

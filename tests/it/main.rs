@@ -7,6 +7,8 @@ mod answers;
 mod audit;
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "cache")]
+mod cached_store;
 mod compile_fail;
 mod credential;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
