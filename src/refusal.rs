@@ -11,33 +11,35 @@ use crate::{
     grpc::{self, GrpcStatus},
     observe,
     rejection::Rejection,
-    render::{JsonEnvelope, Render},
+    render::{JsonEnvelope, Render, Renderer},
 };
 
-/// Logs the refusal and answers it: gRPC requests in their own way (`C32`), all others as `render` does.
+/// Logs the refusal and answers it: gRPC requests in their own way (`C32`), all others as `renderer` does.
 pub(crate) fn respond(
-    render: &dyn Render,
+    renderer: &Renderer,
     rejection: Rejection,
-    request: &Parts,
+    request: &mut Parts,
 ) -> Response<Bytes> {
     observe::refused(&rejection, request);
-    let response = if grpc::is_grpc(&request.headers) {
+    let mut response = if grpc::is_grpc(&request.headers) {
         GrpcStatus::new().render(&rejection, request)
     } else {
-        render.render(&rejection, request)
+        renderer.render(&rejection, request)
     };
-    with_headers(response, rejection)
+    complete(&mut response, rejection);
+    response
 }
 
 /// The contract's envelope, for a refusal that is no longer beside its request.
 pub(crate) fn envelope(rejection: Rejection) -> Response<Bytes> {
-    with_headers(JsonEnvelope::new().answer(&rejection), rejection)
+    let mut response = JsonEnvelope::new().answer(&rejection);
+    complete(&mut response, rejection);
+    response
 }
 
-fn with_headers(mut response: Response<Bytes>, rejection: Rejection) -> Response<Bytes> {
+fn complete(response: &mut Response<Bytes>, rejection: Rejection) {
     add_headers(response.headers_mut(), &rejection);
     response.extensions_mut().insert(rejection);
-    response
 }
 
 /// Adds what no renderer may forget (`C30`, `C31`). A gRPC client finds it in its metadata.
