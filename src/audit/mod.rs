@@ -29,6 +29,8 @@ mod future;
 mod id;
 mod layer;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod pending;
 mod query;
 mod queue;
@@ -126,7 +128,6 @@ impl<S: AuditStore + ?Sized> AuditStore for Arc<S> {
 /// let layer = RequireLayer::new(audit::requirement());
 /// # let _ = layer;
 /// ```
-#[must_use]
 pub fn requirement() -> Requirement {
     Requirement::scope(Scope::AUDIT_READ).or_roles([
         Role::ADMIN,

@@ -9,6 +9,8 @@ mod cached;
 pub mod contract;
 mod invalidations;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod presented;
 mod record;
 #[cfg(feature = "redb")]
@@ -28,6 +30,8 @@ use async_trait::async_trait;
 
 #[cfg(feature = "cache")]
 pub use self::cached::{CacheStats, CachedStore};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{ConnectError, PostgresConfig, PostgresStore};
 #[cfg(feature = "redb")]
 pub use self::redb::{OpenError, OpenErrorKind, RedbStore};
 pub use self::{

@@ -101,6 +101,18 @@ fn every_printed_line_works_when_pasted() {
     assert_eq!(names.len(), 2);
     assert!(names.contains(&"ci") && names.iter().any(|name| name.starts_with("ci (rotated ")));
     assert!(listed.iter().all(|key| key["revoked"] == true));
+    let records = answers[10].as_array().unwrap().iter();
+    let events: Vec<_> = records.map(|record| &record["event_type"]).collect();
+    for event in [
+        "external_api_call",
+        "integration_added",
+        "integration_updated",
+    ] {
+        assert!(
+            events.iter().any(|of| **of == event),
+            "{event} in {events:?}"
+        );
+    }
 }
 
 /// A key set in a file, with its issuer.

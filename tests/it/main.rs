@@ -5,6 +5,8 @@ mod allowlist;
 mod answers;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
 mod audit;
+#[cfg(feature = "axum")]
+mod axum;
 #[cfg(feature = "cache")]
 mod cached_store;
 mod compile_fail;
@@ -13,6 +15,10 @@ mod credential;
 mod custom_store;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
+#[cfg(feature = "axum")]
+mod examples;
+#[cfg(feature = "axum")]
+mod hyper;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
@@ -26,8 +32,14 @@ mod keys;
 mod kill;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod module_graph;
-#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "openapi"))]
+mod openapi;
+#[cfg(all(feature = "postgres", feature = "audit", feature = "test-util"))]
+mod postgres;
+#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
 mod requirements_layer;
@@ -41,4 +53,8 @@ mod sockets;
 mod store_faults;
 mod stores;
 mod support;
+#[cfg(all(feature = "axum", feature = "tonic"))]
+mod tonic;
 mod tower;
+#[cfg(feature = "jwt")]
+mod verified;
