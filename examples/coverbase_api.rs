@@ -157,6 +157,9 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let routes = Routes::new(store.admin().with_audit(audit_queue.clone()))
         .with_client_ip(client_ip.clone())
         .with_audit_log(store.audit());
+    #[cfg(feature = "openapi")]
+    let routes = routes.with_openapi();
+    let listing = routes.listing();
     let auth = CoverbaseAuthLayer::new(store.keys())
         .with_jwt(verifier)
         .with_client_ip(client_ip);
@@ -170,7 +173,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let address = listener.local_addr()?;
     // Whoever has read the first line may stop the service.
     let stop = stop_signal()?;
-    print(&format!("listening on http://{address}\n"));
+    print(&format!("listening on http://{address}\n\n{listing}"));
     if let Some(issuer) = own_issuer {
         print(&first_steps(address, &admin_token(&issuer, &options)));
     }

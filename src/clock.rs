@@ -27,6 +27,13 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn unix_millis(&self) -> u64 {
         self.unix_seconds().saturating_mul(1000)
     }
+
+    /// Milliseconds since some moment before: what a cache ages by, since it never jumps when somebody sets the time.
+    ///
+    /// By default the operating system's monotonic clock, on Linux the coarse one, which is a tick (4 ms, mostly) behind.
+    fn monotonic_millis(&self) -> u64 {
+        monotonic_millis()
+    }
 }
 
 /// The operating system's clock.
@@ -77,9 +84,63 @@ fn since_1970() -> Duration {
     since.unwrap_or_default()
 }
 
+/// A time in Unix seconds, or none: half as large as an `Option`.
+///
+/// The last second that there is stands for none, so a time is one second before it at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    const LAST: u64 = u64::MAX - 1;
+
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    pub(crate) fn at(unix_seconds: u64) -> Self {
+        Self(unix_seconds.min(Self::LAST))
+    }
+
+    #[inline]
+    pub(crate) const fn unix_seconds(self) -> Option<u64> {
+        if self.0 > Self::LAST {
+            None
+        } else {
+            Some(self.0)
+        }
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.unix_seconds().fmt(f)
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+fn monotonic_millis() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
+
+    let elapsed = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+    // Without a clock everything is as old as can be.
+    elapsed.map_or(u64::MAX, |elapsed| {
+        let millis = elapsed.tv_sec() * 1_000 + elapsed.tv_nsec() / 1_000_000;
+        u64::try_from(millis).unwrap_or(u64::MAX)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn monotonic_millis() -> u64 {
+    use std::{sync::OnceLock, time::Instant};
+
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A clock that stands still until a test moves it.
 ///
-/// Clones share one time.
+/// Clones share one time. To [set](Self::set) it moves what a calendar shows; to [advance](Self::advance) it lets time
+/// pass, which caches notice too.
 ///
 /// ```
 /// use coverbase_auth::{Clock, TestClock};
@@ -90,32 +151,55 @@ fn since_1970() -> Duration {
 /// ```
 #[cfg(any(test, feature = "test-util"))]
 #[derive(Debug, Clone)]
-pub struct TestClock(std::sync::Arc<std::sync::atomic::AtomicU64>);
+pub struct TestClock(std::sync::Arc<TestTime>);
+
+#[cfg(any(test, feature = "test-util"))]
+#[derive(Debug)]
+struct TestTime {
+    unix_seconds: std::sync::atomic::AtomicU64,
+    monotonic_millis: std::sync::atomic::AtomicU64,
+}
 
 #[cfg(any(test, feature = "test-util"))]
 impl TestClock {
     /// A clock that shows `unix_seconds`.
     #[must_use]
     pub fn at(unix_seconds: u64) -> Self {
-        Self(std::sync::Arc::new(unix_seconds.into()))
+        Self(std::sync::Arc::new(TestTime {
+            unix_seconds: unix_seconds.into(),
+            monotonic_millis: 0.into(),
+        }))
     }
 
     /// Shows `unix_seconds` from now on, earlier or later than before.
     pub fn set(&self, unix_seconds: u64) {
         self.0
+            .unix_seconds
             .store(unix_seconds, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// Moves the time on by `seconds`.
     pub fn advance(&self, seconds: u64) {
         self.0
+            .unix_seconds
             .fetch_add(seconds, std::sync::atomic::Ordering::SeqCst);
+        self.0
+            .monotonic_millis
+            .fetch_add(seconds * 1_000, std::sync::atomic::Ordering::SeqCst);
     }
 }
 
 #[cfg(any(test, feature = "test-util"))]
 impl Clock for TestClock {
     fn unix_seconds(&self) -> u64 {
-        self.0.load(std::sync::atomic::Ordering::SeqCst)
+        self.0
+            .unix_seconds
+            .load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn monotonic_millis(&self) -> u64 {
+        self.0
+            .monotonic_millis
+            .load(std::sync::atomic::Ordering::SeqCst)
     }
 }

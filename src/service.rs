@@ -73,7 +73,7 @@ where
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }
             Decision::Refused(rejection) => {
-                ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, parts)))
+                ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, &mut parts)))
             }
             Decision::Waiting(waiting) => {
                 // The service that `poll_ready` made ready is the one to be called.

@@ -29,6 +29,8 @@ mod future;
 mod id;
 mod layer;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod pending;
 mod query;
 mod queue;

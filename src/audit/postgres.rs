@@ -1,0 +1,117 @@
+//! The audit log in PostgreSQL.
+
+use async_trait::async_trait;
+
+use super::{
+    AuditEntry, AuditEventType, AuditLog, AuditPage, AuditQuery, AuditRecord, AuditRecordId,
+    AuditStore,
+};
+use crate::{
+    key_store::{PostgresStore, StoreError},
+    org_id::OrgId,
+};
+
+/// Organizations, ids, types, texts and entries, side by side.
+const APPEND: &str = "
+INSERT INTO audit_records (org_id, id, event_type, search_text, entry)
+SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::text[])
+ON CONFLICT DO NOTHING";
+
+/// `$1` organization, `$2` and `$3` the first and the last id of the window, `$4` types, `$5` the text that is searched for or
+/// nothing, `$6` limit, `$7` offset.
+const QUERY: &str = "
+WITH matching AS NOT MATERIALIZED (
+    SELECT id, entry FROM audit_records
+    WHERE org_id = $1 AND id BETWEEN $2 AND $3 AND event_type = ANY ($4) AND strpos(search_text, $5) > 0
+)
+SELECT
+    (SELECT count(*) FROM matching) AS total,
+    ARRAY(SELECT entry FROM matching ORDER BY id DESC LIMIT $6 OFFSET $7) AS entries";
+
+#[async_trait]
+impl AuditStore for PostgresStore {
+    async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
+        let ids: Vec<_> = batch.iter().map(AuditRecord::id).collect();
+        let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
+        let org_ids: Vec<_> = batch
+            .iter()
+            .map(|record| record.org_id().as_str())
+            .collect();
+        let types: Vec<_> = batch
+            .iter()
+            .map(|record| record.event_type().as_str())
+            .collect();
+        let texts: Vec<_> = batch.iter().map(AuditRecord::search_text).collect();
+        let entries: Vec<_> = batch.iter().map(AuditRecord::entry).collect();
+        let entries: Vec<_> = entries.iter().map(AuditEntry::as_json).collect();
+        self.write(APPEND, &[&org_ids, &ids, &types, &texts, &entries])
+            .await
+            .map(drop)
+    }
+}
+
+#[async_trait]
+impl AuditLog for PostgresStore {
+    async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        let search = query.search.as_deref().unwrap_or_default();
+        // No text in PostgreSQL has a NUL in it.
+        if org_id.as_str().contains('\0') || search.contains('\0') {
+            return Ok(AuditPage::new(Vec::new(), 0));
+        }
+        let types = query.admitted_types();
+        let types: Vec<_> = types.into_iter().map(AuditEventType::as_str).collect();
+        let (first, last) = window(query);
+        let rows = self
+            .read(
+                QUERY,
+                &[
+                    &org_id.as_str(),
+                    &first.as_bytes().as_slice(),
+                    &last.as_bytes().as_slice(),
+                    &types,
+                    &search,
+                    &bigint(query.limit),
+                    &bigint(query.offset),
+                ],
+            )
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(AuditPage::new(Vec::new(), 0));
+        };
+        let total: i64 = row.try_get("total").map_err(unreadable)?;
+        let entries: Vec<String> = row.try_get("entries").map_err(unreadable)?;
+        let entries = entries.into_iter().map(AuditEntry::from_json);
+        let entries = entries.collect::<Result<_, _>>().map_err(StoreError::new)?;
+        Ok(AuditPage::new(entries, u64::try_from(total).unwrap_or(0)))
+    }
+}
+
+/// The least and the greatest id that a record of the window can have.
+fn window(query: &AuditQuery) -> (AuditRecordId, AuditRecordId) {
+    let first = query.start_ts.unwrap_or(0).saturating_mul(1000);
+    let last = query
+        .end_ts
+        .unwrap_or(u64::MAX)
+        .saturating_mul(1000)
+        .saturating_add(999);
+    (id_of(first, 0x00), id_of(last, 0xff))
+}
+
+/// An id has 48 bits for its millisecond: the year 10889.
+fn id_of(unix_millis: u64, rest: u8) -> AuditRecordId {
+    let [_, _, a, b, c, d, e, f] = unix_millis.min((1 << 48) - 1).to_be_bytes();
+    let mut id = [rest; 16];
+    for (byte, millis) in id.iter_mut().zip([a, b, c, d, e, f]) {
+        *byte = millis;
+    }
+    AuditRecordId::from_bytes(id)
+}
+
+fn bigint(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The error names a column and its type, and no value.
+fn unreadable(error: tokio_postgres::Error) -> StoreError {
+    StoreError::new(error)
+}

@@ -1,0 +1,346 @@
+//! Explores the orders in which the steps of [`Flights`] can happen, one at a time between any two uses of a lock.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle \
+//!     cargo test --release --features cache --lib cached::exploration
+//! ```
+//!
+//! The model: a store holds one key, whose record has a version. A change makes the next version, announces it, and
+//! answers. The property: **a request that begins after a change's answer sees that version or a later one** (T8).
+
+use std::{
+    sync::{Arc, Mutex, atomic::AtomicU64 as AtomAside},
+    time::Duration,
+};
+
+use shuttle::{
+    Config, Runner,
+    scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler},
+    sync::atomic::{AtomicU64, Ordering::SeqCst},
+    thread,
+};
+
+use super::{
+    entries::Found,
+    flights::{Begun, Flights, Load},
+    settings::Settings,
+};
+use crate::{
+    api_key::KeyDigest,
+    clock::{Clock, TestClock},
+    key_store::{Invalidation, KeyRecord, LookupAnswer, StoreError, invalidations::Subscriber},
+};
+
+const DIGEST: KeyDigest = KeyDigest::from_bytes([7; 32]);
+const ORG: &str = "org_acme";
+
+/// Orders of steps drawn at random, the same ones in every run.
+const DRAWN: usize = 100_000;
+const SEED: u64 = 1;
+
+/// Where every order there is can be tried, no more than this.
+const EVERY: usize = 2_000_000;
+
+struct Model {
+    flights: Arc<Flights<Asking>>,
+    clock: TestClock,
+    /// What the row says.
+    version: AtomicU64,
+    /// The latest version whose change has been answered. Of the standard library, as are the requests that wait: it is
+    /// read and written together with the step beside it, and more orders would show nothing more.
+    answered: AtomAside,
+}
+
+/// The requests that wait for a load, each by the version that was answered before it began.
+#[derive(Clone, Default)]
+struct Asking(Arc<Mutex<Asked>>);
+
+#[derive(Default)]
+struct Asked {
+    floors: Vec<u64>,
+    answer: Option<LookupAnswer>,
+}
+
+impl Asking {
+    fn join(&self, floor: u64) {
+        let mut asked = self.0.lock().unwrap();
+        asked.floors.push(floor);
+        if let Some(answer) = &asked.answer {
+            assert_fresh(answer, floor);
+        }
+    }
+
+    fn tell(&self, answer: &LookupAnswer) {
+        let mut asked = self.0.lock().unwrap();
+        let answer = asked.answer.get_or_insert_with(|| answer.clone()).clone();
+        for floor in &asked.floors {
+            assert_fresh(&answer, *floor);
+        }
+    }
+}
+
+fn assert_fresh(answer: &LookupAnswer, floor: u64) {
+    if let Ok(found) = answer {
+        assert_found_fresh(found, floor);
+    }
+}
+
+fn assert_found_fresh(found: &Found, floor: u64) {
+    let version = version(found);
+    assert!(
+        version >= floor,
+        "saw {version} after the answer of {floor}"
+    );
+}
+
+/// Version 0 is the key that there is not yet.
+fn version(found: &Found) -> u64 {
+    found.as_ref().map_or(0, KeyRecord::created_at)
+}
+
+impl Model {
+    fn new(version: u64) -> Arc<Self> {
+        let settings = Settings {
+            max_loads: 3,
+            load_deadline: Duration::from_secs(1),
+            ..Settings::default()
+        };
+        Arc::new(Self {
+            flights: Arc::new(Flights::new(settings)),
+            clock: TestClock::at(0),
+            version: version.into(),
+            answered: version.into(),
+        })
+    }
+
+    /// A lookup as `CachedStore` makes it, whose load, if there is one, ends as `end` says.
+    fn request(&self, end: impl FnOnce(&Self, Load<Asking>)) {
+        let floor = self.answered.load(SeqCst);
+        let now = self.clock.monotonic_millis();
+        if let Some(found) = self.flights.at(now, &DIGEST) {
+            return assert_found_fresh(&found, floor);
+        }
+        match self.flights.begin(now, &DIGEST) {
+            Begun::Cached(found) => assert_found_fresh(&found, floor),
+            Begun::Joined(asking) => asking.join(floor),
+            Begun::Load(load) => {
+                load.waiters.join(floor);
+                end(self, load);
+            }
+            Begun::Full => {}
+        }
+    }
+
+    fn load(&self, load: Load<Asking>) {
+        let version = self.version.load(SeqCst);
+        let record = KeyRecord::new("ak_6sLyzf0Xz0Cq", ORG).with_created_at(version);
+        finish(load, &Ok(Some(record).filter(|_| version > 0)));
+    }
+
+    fn fail(&self, load: Load<Asking>) {
+        finish(load, &Err(StoreError::new("down")));
+    }
+
+    /// The load's task has panicked, or has been aborted.
+    fn cancel(&self, load: Load<Asking>) {
+        drop(load);
+    }
+
+    fn change(&self, announcement: &Invalidation) {
+        let version = self.version.fetch_add(1, SeqCst) + 1;
+        self.flights.invalidate(announcement);
+        self.answered.fetch_max(version, SeqCst);
+    }
+
+    /// Changes go unnoticed for a while. Those that are answered after it has been known, and before it is over, are
+    /// another instance's: the property is asked of them from the end of it.
+    fn change_unnoticed(&self) {
+        self.flights.invalidate(&Invalidation::Lost);
+        let version = self.version.fetch_add(1, SeqCst) + 1;
+        self.flights.invalidate(&Invalidation::Resumed);
+        self.answered.fetch_max(version, SeqCst);
+    }
+
+    fn flush(&self) {
+        let version = self.version.fetch_add(1, SeqCst) + 1;
+        self.flights.flush();
+        self.answered.fetch_max(version, SeqCst);
+    }
+
+    /// Nothing is stuck: whatever has happened, whoever asks now is answered, by a load if need be, with what is.
+    fn rest(&self) {
+        self.clock.advance(1);
+        self.request(Self::load);
+        let found = self.flights.at(self.clock.monotonic_millis(), &DIGEST);
+        let found = found.expect("kept: nothing is in flight any more, and nothing lost");
+        assert_found_fresh(&found, self.answered.load(SeqCst));
+    }
+}
+
+fn finish(load: Load<Asking>, answer: &LookupAnswer) {
+    if let Some(asking) = load.finish(answer) {
+        asking.tell(answer);
+    }
+}
+
+type Step = fn(&Model);
+
+fn key_changes(model: &Model) {
+    model.change(&Invalidation::Key(DIGEST));
+}
+
+fn organization_changes(model: &Model) {
+    model.change(&Invalidation::Organization(ORG.into()));
+}
+
+fn loads(model: &Model) {
+    model.request(Model::load);
+}
+
+fn fails(model: &Model) {
+    model.request(Model::fail);
+}
+
+fn is_cancelled(model: &Model) {
+    model.request(Model::cancel);
+}
+
+/// Past the deadline of loads in flight, and past every entry's time to live.
+fn time_passes(model: &Model) {
+    model.clock.advance(40);
+}
+
+fn load_is_overdue(model: &Model) {
+    model.clock.advance(1);
+}
+
+fn run(version: u64, threads: &'static [&'static [Step]]) {
+    let model = Model::new(version);
+    let threads = threads.iter().map(|steps| {
+        let model = Arc::clone(&model);
+        thread::spawn(move || steps.iter().for_each(|step| step(&model)))
+    });
+    for thread in threads.collect::<Vec<_>>() {
+        thread.join().unwrap();
+    }
+    model.rest();
+}
+
+fn explore_drawn(version: u64, threads: &'static [&'static [Step]]) {
+    explore(
+        RandomScheduler::new_from_seed(SEED, DRAWN),
+        version,
+        threads,
+    );
+    explore(
+        PctScheduler::new_from_seed(SEED, 3, DRAWN),
+        version,
+        threads,
+    );
+}
+
+fn explore_every(version: u64, threads: &'static [&'static [Step]]) {
+    let tried = explore(DfsScheduler::new(Some(EVERY), false), version, threads);
+    assert!(tried < EVERY, "there are more orders than that");
+}
+
+fn explore(
+    scheduler: impl Scheduler + 'static,
+    version: u64,
+    threads: &'static [&'static [Step]],
+) -> usize {
+    let tried = Runner::new(scheduler, Config::new()).run(move || run(version, threads));
+    println!("{tried} orders");
+    tried
+}
+
+// T8, the two-barrier case: what is asked after the answer meets a load from before it.
+
+#[test]
+fn every_order_of_a_load_a_revocation_and_a_request_after_it() {
+    explore_every(1, &[&[loads], &[key_changes, loads]]);
+}
+
+#[test]
+fn every_order_of_a_load_an_allowlist_change_and_a_request_after_it() {
+    explore_every(1, &[&[loads], &[organization_changes, loads]]);
+}
+
+#[test]
+fn every_order_of_a_load_a_creation_and_a_request_after_it() {
+    explore_every(0, &[&[loads], &[key_changes, loads]]);
+}
+
+#[test]
+fn every_order_of_a_load_a_flush_and_a_request_after_it() {
+    explore_every(1, &[&[loads], &[Model::flush, loads]]);
+}
+
+#[test]
+fn every_order_of_a_load_a_silence_and_a_request_after_it() {
+    explore_every(1, &[&[loads], &[Model::change_unnoticed, loads]]);
+}
+
+#[test]
+fn every_order_of_a_cancelled_load_a_revocation_and_a_request_after_it() {
+    explore_every(1, &[&[is_cancelled], &[key_changes, loads]]);
+}
+
+#[test]
+fn every_order_of_two_loads_and_a_revocation() {
+    explore_every(1, &[&[loads], &[loads], &[key_changes]]);
+}
+
+#[test]
+fn drawn_orders_of_requests_and_revocations() {
+    explore_drawn(
+        1,
+        &[
+            &[loads, loads],
+            &[loads, loads],
+            &[key_changes, loads],
+            &[key_changes, loads],
+        ],
+    );
+}
+
+#[test]
+fn drawn_orders_of_failures_and_cancellations() {
+    explore_drawn(
+        1,
+        &[
+            &[fails, loads],
+            &[is_cancelled, loads],
+            &[loads],
+            &[key_changes, loads],
+        ],
+    );
+}
+
+/// A second load joins the flight of one that is overdue, and either may end first.
+#[test]
+fn drawn_orders_of_overdue_loads() {
+    explore_drawn(
+        1,
+        &[
+            &[loads],
+            &[load_is_overdue, loads],
+            &[time_passes, fails],
+            &[key_changes, loads],
+        ],
+    );
+}
+
+#[test]
+fn drawn_orders_of_everything() {
+    explore_drawn(
+        1,
+        &[
+            &[loads, time_passes, loads],
+            &[key_changes, loads, is_cancelled],
+            &[load_is_overdue, fails, Model::flush, loads],
+            &[organization_changes, loads],
+            &[Model::change_unnoticed, loads],
+        ],
+    );
+}

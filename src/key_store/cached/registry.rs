@@ -1,0 +1,94 @@
+//! Administration through a cache: the store's, and heard of by the cache whether the store announces it or not.
+
+use async_trait::async_trait;
+
+use super::CachedStore;
+use crate::{
+    allowlist::IpAllowlist,
+    api_key::{KeyDigest, KeyId},
+    key_store::{
+        Invalidation, Invalidations, KeyRecord, KeyRegistry, KeyStore, Revocation, StoreError,
+    },
+    org_id::OrgId,
+};
+
+/// The store's own. Where the store has no [`Invalidations`], its changes are announced here: what is changed through
+/// this cache, or a clone of it, it believes no longer.
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<S: KeyStore + KeyRegistry> KeyRegistry for CachedStore<S> {
+    async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
+        let _announced = self.announces([Invalidation::Key(digest)]);
+        self.store.create(digest, record).await
+    }
+
+    async fn list(&self, org_id: &OrgId) -> Result<Vec<KeyRecord>, StoreError> {
+        self.store.list(org_id).await
+    }
+
+    async fn find(&self, org_id: &OrgId, key_id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.store.find(org_id, key_id).await
+    }
+
+    async fn rotate(
+        &self,
+        key_id: &KeyId,
+        digest: KeyDigest,
+        replacement: KeyRecord,
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let org_id = replacement.org_id().clone();
+        let _announced = self.announces([
+            Invalidation::Organization(org_id),
+            Invalidation::Key(digest),
+        ]);
+        self.store.rotate(key_id, digest, replacement, now).await
+    }
+
+    async fn revoke(
+        &self,
+        org_id: &OrgId,
+        key_id: &KeyId,
+        now: u64,
+    ) -> Result<Option<Revocation>, StoreError> {
+        let _announced = self.announces([Invalidation::Organization(org_id.clone())]);
+        self.store.revoke(org_id, key_id, now).await
+    }
+
+    async fn allowlist(&self, org_id: &OrgId) -> Result<IpAllowlist, StoreError> {
+        self.store.allowlist(org_id).await
+    }
+
+    async fn set_allowlist(
+        &self,
+        org_id: &OrgId,
+        allowlist: IpAllowlist,
+    ) -> Result<(), StoreError> {
+        let _announced = self.announces([Invalidation::Organization(org_id.clone())]);
+        self.store.set_allowlist(org_id, allowlist).await
+    }
+}
+
+impl<S: KeyStore> CachedStore<S> {
+    fn announces<const N: usize>(&self, changes: [Invalidation; N]) -> Option<Announced<'_, N>> {
+        let invalidations = &self.invalidations;
+        self.store.invalidations().is_none().then_some(Announced {
+            invalidations,
+            changes,
+        })
+    }
+}
+
+/// Announces when it is dropped: a change that has failed, or whose caller has gone, may have been made for all that.
+struct Announced<'a, const N: usize> {
+    invalidations: &'a Invalidations,
+    changes: [Invalidation; N],
+}
+
+impl<const N: usize> Drop for Announced<'_, N> {
+    fn drop(&mut self) {
+        for change in &self.changes {
+            self.invalidations.publish(change);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! How often a store is asked: once for all who ask at the same time, and no more at a time than it is good for.
+
+use std::time::Duration;
+
+use coverbase_auth::{ApiKey, CachedStore, Environment, KeyRecord, KeyStore};
+use http::StatusCode;
+use tokio::{task::yield_now, time::sleep};
+
+use super::{Database, KEY_ID, Mood, ORG, Service, answer, key, timed};
+
+const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
+async fn all_begun() {
+    for _ in 0..10 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_callers_of_a_cold_key_are_one_load() {
+    let service = Service::over(Database::new());
+    service.database.is(Mood::HoldsBack);
+    let callers: Vec<_> = (0..1_000).map(|_| service.spawn_request()).collect();
+    service.database.has_read().await;
+    all_begun().await;
+    service.database.release();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(service.database.calls(), 1);
+    let stats = service.store.stats();
+    assert_eq!((stats.hits, stats.misses, stats.loads), (0, 1_000, 1));
+}
+
+/// On as many threads as there are, and without anybody who orders them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_callers_on_several_threads_are_one_load() {
+    let patient = |store: CachedStore<Database>| store.with_load_deadline(Duration::MAX);
+    let service = Service::with(Database::new(), patient);
+    for round in 1..=20 {
+        let callers: Vec<_> = (0..1_000).map(|_| service.spawn_request()).collect();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), StatusCode::OK);
+        }
+        assert_eq!(service.database.calls(), round);
+        service.store.evict(&key().digest());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_goes_on_when_its_caller_hangs_up() {
+    let service = Service::over(Database::new());
+    service.database.is(Mood::HoldsBack);
+    let first = service.spawn_request();
+    service.database.has_read().await;
+    let second = service.spawn_request();
+    all_begun().await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+
+    service.database.release();
+    assert_eq!(second.await.unwrap(), StatusCode::OK);
+    assert_eq!(service.status().await, StatusCode::OK);
+    assert_eq!(service.database.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_fills_the_cache_though_all_its_callers_hung_up() {
+    let service = Service::over(Database::new());
+    service.database.is(Mood::HoldsBack);
+    let only = service.spawn_request();
+    service.database.has_read().await;
+    only.abort();
+    service.database.release();
+    all_begun().await;
+    assert_eq!(service.status().await, StatusCode::OK);
+    assert_eq!(service.database.calls(), 1);
+}
+
+// T19
+#[tokio::test(start_paused = true)]
+async fn a_panicking_load_is_503_for_its_waiters_and_the_next_one_works() {
+    for mood in [Mood::Panics, Mood::PanicsAtOnce] {
+        let service = Service::over(Database::new());
+        service.database.is(mood);
+        let callers: Vec<_> = (0..10).map(|_| service.spawn_request()).collect();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), UNAVAILABLE, "{mood:?}");
+        }
+        let calls = service.database.calls();
+        service.database.is(Mood::Answers);
+        assert_eq!(service.status().await, StatusCode::OK, "{mood:?}");
+        assert_eq!(service.database.calls(), calls + 1, "{mood:?}");
+    }
+}
+
+// T14
+#[tokio::test(start_paused = true)]
+async fn beyond_the_bound_on_loads_the_answer_is_503_at_once() {
+    let service = Service::with(Database::new(), |store| store.with_max_loads(2));
+    assert_eq!(service.status().await, StatusCode::OK);
+    service.database.is(Mood::HoldsBack);
+    let others = ["ak_live_1", "ak_live_2"].map(|other| {
+        let layer = service.layer.clone();
+        tokio::spawn(async move { answer(&layer, other).await.status() })
+    });
+    service.database.has_read().await;
+    service.database.has_read().await;
+
+    let (took, refused) = timed(answer(&service.layer, "ak_live_3")).await;
+    assert_eq!(refused.status(), UNAVAILABLE);
+    assert_eq!(took, Duration::ZERO);
+    assert_eq!(service.database.calls(), 3, "it never reached the store");
+    assert_eq!(service.status().await, StatusCode::OK, "what is cached is");
+
+    let joins = tokio::spawn({
+        let layer = service.layer.clone();
+        async move { answer(&layer, "ak_live_2").await.status() }
+    });
+    all_begun().await;
+    service.database.release();
+    service.database.release();
+    for other in others.into_iter().chain([joins]) {
+        assert_eq!(other.await.unwrap(), StatusCode::UNAUTHORIZED);
+    }
+    service.database.is(Mood::Answers);
+    let unknown = answer(&service.layer, "ak_live_3").await;
+    assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
+}
+
+/// A load that is struck out by an invalidation counts as one in flight until it ends.
+#[tokio::test(start_paused = true)]
+async fn invalidations_do_not_lift_the_bound_on_loads() {
+    let service = Service::with(Database::new(), |store| store.with_max_loads(2));
+    service.database.is(Mood::Hangs);
+    let hung = [(); 2].map(|()| {
+        let hung = service.store.lookup(&key().digest());
+        service.store.evict(&key().digest());
+        hung
+    });
+    assert_eq!(service.status().await, UNAVAILABLE);
+    assert_eq!(service.database.calls(), 2);
+    drop(hung);
+
+    sleep(Duration::from_secs(2)).await;
+    service.database.is(Mood::Answers);
+    assert_eq!(
+        service.status().await,
+        StatusCode::OK,
+        "they have been given up"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_does_not_exist_is_asked_for_again_after_the_short_time() {
+    let service = Service::over(Database::new());
+    let status = async || answer(&service.layer, "ak_live_invented").await.status();
+    for (seconds, calls) in [(0, 1), (1, 1), (1, 2), (1, 2)] {
+        service.clock.advance(seconds);
+        assert_eq!(status().await, StatusCode::UNAUTHORIZED);
+        assert_eq!(service.database.calls(), calls);
+    }
+}
+
+// T4: what ages by the monotonic clock does not notice that somebody sets the time.
+#[tokio::test(start_paused = true)]
+async fn setting_the_time_ages_nothing() {
+    let service = Service::over(Database::new());
+    for time in [0, 3_600, -3_600] {
+        service.clock.set(super::NOW.saturating_add_signed(time));
+        assert_eq!(service.status().await, StatusCode::OK);
+    }
+    assert_eq!(service.database.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_to_live_of_nothing_and_a_capacity_of_nothing_cache_nothing() {
+    for configure in [
+        |store: CachedStore<Database>| store.with_ttl(Duration::ZERO),
+        |store: CachedStore<Database>| store.with_capacity(0),
+    ] {
+        let service = Service::with(Database::new(), configure);
+        for calls in 1..4 {
+            assert_eq!(service.status().await, StatusCode::OK);
+            assert_eq!(service.database.calls(), calls);
+        }
+    }
+}
+
+/// Keys that do not exist have a room of their own, and that is bounded too.
+#[tokio::test(start_paused = true)]
+async fn invented_keys_push_out_each_other_and_no_good_one() {
+    let service = Service::with(Database::new(), |store| {
+        store.with_capacity(1).with_negative_capacity(100)
+    });
+    assert_eq!(service.status().await, StatusCode::OK);
+    for _ in 0..1_000 {
+        let invented = ApiKey::generate(Environment::Live);
+        answer(&service.layer, invented.expose_secret()).await;
+    }
+    assert_eq!(service.store.stats().evictions, 900);
+    assert_eq!(service.status().await, StatusCode::OK);
+    assert_eq!(service.database.calls(), 1_001);
+}
+
+#[test]
+fn without_a_runtime_the_store_cannot_be_asked_and_nothing_is_stuck() {
+    let service = Service::over(Database::new());
+    let lookup = service.store.lookup(&key().digest());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.unwrap();
+    runtime.block_on(lookup).unwrap_err();
+    assert_eq!(runtime.block_on(service.status()), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_record_is_the_stores() {
+    let service = Service::over(Database::new());
+    let record = KeyRecord::new(KEY_ID, ORG).with_name("ci");
+    service.database.rows.insert(&key(), record);
+    for _ in 0..2 {
+        let found = service.store.lookup(&key().digest()).await.unwrap();
+        assert_eq!(found.unwrap().name(), "ci");
+    }
+}

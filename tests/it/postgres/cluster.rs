@@ -1,0 +1,255 @@
+//! PostgreSQL servers that live as long as the tests.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::Write,
+    net::{TcpListener, TcpStream},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tokio_postgres::NoTls;
+
+/// Starts and stops a server as it is told, and when nobody is there any more to tell it anything, however that came to be,
+/// stops it and removes what it has left.
+const SUPERVISOR: &str = r#"
+start() { "$POSTGRES" "$@" </dev/null >>"$FOLDER/log" 2>&1 & server=$!; }
+stop() { kill -QUIT "$server"; wait "$server"; }
+start "$@"
+while read -r command; do
+    case $command in
+        start) start "$@" ;;
+        stop) stop ;;
+    esac
+done
+stop
+rm -rf "$FOLDER"
+"#;
+
+/// Every client of the TCP port may log in without a password, save for the role `guarded`.
+const ACCESS: &str = "\
+local all all trust
+host all guarded 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+";
+
+/// The server that tests share.
+pub(super) fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(Cluster::start)
+}
+
+/// A server of its own, on a port of the loopback interface and on a socket in its folder.
+pub(super) struct Cluster {
+    pub(super) port: u16,
+    pub(super) folder: PathBuf,
+    supervisor: Child,
+}
+
+impl Cluster {
+    pub(super) fn start() -> Self {
+        let bin = binaries().unwrap_or_else(|| {
+            panic!("there is no PostgreSQL here: run tests/run, which sees to it")
+        });
+        let folder = tempfile::Builder::new().prefix("coverbase-pg-").tempdir();
+        let folder = folder.unwrap().keep();
+        let owner = owner(&folder);
+        chown(&folder, Some(owner.0), Some(owner.1)).unwrap();
+
+        let data = folder.join("data");
+        let init = command(bin.join("initdb"), owner)
+            .args(["--no-sync", "--no-instructions", "-A", "trust"])
+            .args(["-U", "postgres", "-E", "UTF8", "--locale=C", "-D"])
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(init.status.success(), "{init:?}");
+        fs::write(data.join("pg_hba.conf"), ACCESS).unwrap();
+        install(&data, "server.crt", include_bytes!("tls/server.crt"), owner);
+        install(&data, "server.key", include_bytes!("tls/server.key"), owner);
+
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let supervisor = command("sh", owner)
+            .args(["-c", SUPERVISOR, "supervisor", "-D"])
+            .arg(&data)
+            .arg("-k")
+            .arg(&folder)
+            .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
+            .args([
+                "-c",
+                "max_connections=300",
+                "-c",
+                "fsync=off",
+                "-c",
+                "ssl=on",
+            ])
+            .env("POSTGRES", bin.join("postgres"))
+            .env("FOLDER", &folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C is for the tests; the server goes when they have gone.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let cluster = Self {
+            port,
+            folder,
+            supervisor,
+        };
+        cluster.wait_until(true);
+        cluster
+    }
+
+    /// A database of its own, empty.
+    pub(super) async fn database(&self) -> Database<'_> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let postgres = Database {
+            cluster: self,
+            name: "postgres".to_owned(),
+        };
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0");
+        postgres
+            .client()
+            .await
+            .batch_execute(&create)
+            .await
+            .unwrap();
+        Database {
+            cluster: self,
+            name,
+        }
+    }
+
+    /// As if somebody had pulled the plug.
+    pub(super) fn stop(&mut self) {
+        self.tell("stop");
+        self.wait_until(false);
+    }
+
+    /// Puts the plug back in.
+    pub(super) fn start_again(&mut self) {
+        self.tell("start");
+        self.wait_until(true);
+    }
+
+    fn tell(&mut self, command: &str) {
+        let stdin = self.supervisor.stdin.as_mut().unwrap();
+        writeln!(stdin, "{command}").unwrap();
+    }
+
+    fn wait_until(&self, is_up: bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.is_up() != is_up {
+            assert!(Instant::now() < deadline, "{}", self.log());
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// `postmaster.pid` says so on its eighth line; after a crash it may say so wrongly.
+    fn is_up(&self) -> bool {
+        let status = fs::read_to_string(self.folder.join("data/postmaster.pid"));
+        let is_ready = status.is_ok_and(|status| status.lines().nth(7) == Some("ready   "));
+        is_ready && TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.supervisor.stdin.take());
+        let _ = self.supervisor.wait();
+    }
+}
+
+pub(super) struct Database<'c> {
+    cluster: &'c Cluster,
+    pub(super) name: String,
+}
+
+impl Database<'_> {
+    pub(super) fn url(&self) -> String {
+        self.url_by(self.cluster.port)
+    }
+
+    /// By way of another port, where a proxy listens.
+    pub(super) fn url_by(&self, port: u16) -> String {
+        let name = &self.name;
+        format!("postgres://postgres@127.0.0.1:{port}/{name}?sslmode=disable")
+    }
+
+    /// A client without any of the crate's.
+    pub(super) async fn client(&self) -> tokio_postgres::Client {
+        let connection = tokio_postgres::connect(&self.url(), NoTls).await;
+        let (client, connection) = connection.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
+
+/// The folder of the newest `initdb`, looked for as a shell would, and where Debian hides it.
+fn binaries() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .filter_map(|version| Some(version.ok()?.path().join("bin")))
+        .collect();
+    versions.sort_by_key(|folder| {
+        let version = folder.parent().and_then(Path::file_name);
+        version.and_then(|version| version.to_str()?.parse::<u32>().ok())
+    });
+    folders.extend(versions.into_iter().rev());
+    let mut folders = folders.into_iter();
+    folders.find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
+}
+
+/// Whose the server is: PostgreSQL does not run as root.
+fn owner(folder: &Path) -> (u32, u32) {
+    let me = fs::metadata(folder).unwrap();
+    if me.uid() != 0 {
+        return (me.uid(), me.gid());
+    }
+    let accounts = fs::read_to_string("/etc/passwd").unwrap();
+    let account = accounts
+        .lines()
+        .find_map(|account| account.strip_prefix("postgres:"))
+        .expect("as root the server runs as the user postgres, whom Debian's package makes");
+    let mut fields = account.split(':').skip(1);
+    let mut id = || fields.next().unwrap().parse().unwrap();
+    (id(), id())
+}
+
+fn command(program: impl Into<OsString>, (uid, gid): (u32, u32)) -> Command {
+    let mut command = Command::new(program.into());
+    command.current_dir("/").env("LC_ALL", "C");
+    if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+fn install(folder: &Path, name: &str, content: &[u8], (uid, gid): (u32, u32)) {
+    let file = folder.join(name);
+    fs::write(&file, content).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    chown(&file, Some(uid), Some(gid)).unwrap();
+}

@@ -1,0 +1,178 @@
+//! What every store must hold, and what several instances of this one must hold together.
+
+use coverbase_auth::{
+    ApiKey, KeyRecord, KeyRegistry, PostgresStore,
+    audit::{self, AuditLog, AuditQuery},
+    key_store::contract,
+};
+use tokio::task::JoinSet;
+
+use super::{NOW, acme, cluster::shared, create, eventually, instance, is_live};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn it_holds_to_the_contract() {
+    let database = shared().database().await;
+    let store = instance(&database).await;
+    contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
+        for (key, record) in keys {
+            let allowlist = record.allowlist().clone();
+            store
+                .set_allowlist(record.org_id(), allowlist)
+                .await
+                .unwrap();
+            store.create(key.digest(), record).await.unwrap();
+        }
+        store.clone()
+    })
+    .await;
+    contract::key_registry(async || store.clone()).await;
+    let flush = async |store: &PostgresStore| store.flush().await.unwrap();
+    contract::last_used(async || store.clone(), flush).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn its_audit_log_holds_to_the_contract() {
+    let database = shared().database().await;
+    let store = instance(&database).await;
+    audit::contract::check(store.clone()).await;
+    let nobody = store.query(&"org\0".into(), &AuditQuery::default()).await;
+    assert_eq!(nobody.unwrap().total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn eight_instances_make_the_tables_at_once() {
+    for _ in 0..5 {
+        let database = shared().database().await;
+        let mut instances = JoinSet::new();
+        for _ in 0..8 {
+            let url = database.url();
+            instances.spawn(async move { PostgresStore::connect(&url).await.unwrap() });
+        }
+        let instances = instances.join_all().await;
+        let digest = create(&instances[0], "ak_a").await;
+        for instance in &instances {
+            assert!(is_live(instance, &digest).await);
+        }
+        let migrations = "SELECT count(*), max(version) FROM coverbase_auth.migrations";
+        let row = database.client().await.query_one(migrations, &[]).await;
+        let row = row.unwrap();
+        assert_eq!(row.get::<_, i64>(0), i64::from(row.get::<_, i32>(1)));
+    }
+}
+
+// C40: of two rotations on two instances one is done, and there is one live key at all times.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn of_two_rotations_on_two_instances_one_is_done() {
+    let database = shared().database().await;
+    let instances = [instance(&database).await, instance(&database).await];
+    for round in 0..100 {
+        let old_id = format!("ak_{round}");
+        let old = create(&instances[0], &old_id).await;
+        let mut rotations = JoinSet::new();
+        for (number, instance) in instances.iter().cloned().enumerate() {
+            let old_id = old_id.as_str().into();
+            let replacement = KeyRecord::new(format!("ak_{round}_{number}"), "org_acme");
+            let digest = ApiKey::generate(coverbase_auth::Environment::Live).digest();
+            rotations.spawn(async move {
+                let done = instance.rotate(&old_id, digest, replacement, NOW).await;
+                (done.unwrap(), digest)
+            });
+        }
+        let rotations = rotations.join_all().await;
+        assert_eq!(rotations.iter().filter(|(done, _)| *done).count(), 1);
+        assert!(!is_live(&instances[round % 2], &old).await);
+        for (done, digest) in rotations {
+            assert_eq!(is_live(&instances[round % 2], &digest).await, done);
+        }
+    }
+}
+
+// C41: of many revocations on two instances one is the first.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn of_many_revocations_on_two_instances_one_is_the_first() {
+    let database = shared().database().await;
+    let instances = [instance(&database).await, instance(&database).await];
+    for round in 0..50 {
+        let id = format!("ak_{round}");
+        create(&instances[0], &id).await;
+        let mut revocations = JoinSet::new();
+        for n in 0..8 {
+            let (instance, id) = (instances[n % 2].clone(), id.as_str().into());
+            revocations.spawn(async move {
+                let revocation = instance.revoke(&acme(), &id, NOW + n as u64).await;
+                revocation.unwrap().unwrap()
+            });
+        }
+        let revocations = revocations.join_all().await;
+        assert_eq!(revocations.iter().filter(|each| each.is_first).count(), 1);
+        let first = revocations[0].record.revoked_at();
+        for revocation in &revocations {
+            assert_eq!(revocation.record.revoked_at(), first);
+        }
+    }
+}
+
+// C38: written behind, and the newest wins whoever writes last.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn the_newest_use_of_two_instances_stays() {
+    let database = shared().database().await;
+    let (one, other) = (instance(&database).await, instance(&database).await);
+    let mut digests = Vec::new();
+    for n in 0..50 {
+        digests.push(create(&one, &format!("ak_{n}")).await);
+    }
+    contract::last_used(
+        async || one.clone(),
+        async |_: &PostgresStore| {
+            other.flush().await.unwrap();
+            one.flush().await.unwrap();
+        },
+    )
+    .await;
+    let records = other.list(&acme()).await.unwrap();
+    assert_eq!(records.len(), digests.len());
+}
+
+/// A store that nobody has any more leaves no connection behind, closed or not.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn a_dropped_store_lets_go_of_the_database() {
+    let database = shared().database().await;
+    let client = database.client().await;
+    let connections = async || {
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+        client.query_one(count, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    let (dropped, closed) = (instance(&database).await, instance(&database).await);
+    create(&dropped, "ak_a").await;
+    assert!(connections().await > 3, "each has a pool and a listener");
+    drop(dropped);
+    closed.close().await.unwrap();
+    assert!(closed.list(&acme()).await.is_err(), "it is closed");
+    eventually("the connections are gone", async || {
+        connections().await == 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn a_database_without_the_right_to_create_will_do_once_the_tables_are_there() {
+    let database = shared().database().await;
+    instance(&database).await;
+    let grant = "
+        CREATE ROLE reader_of_keys LOGIN;
+        GRANT USAGE ON SCHEMA coverbase_auth TO reader_of_keys;
+        GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA coverbase_auth TO reader_of_keys";
+    database.client().await.batch_execute(grant).await.unwrap();
+    let url = database.url().replace("postgres@", "reader_of_keys@");
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let digest = create(&store, "ak_a").await;
+    assert!(is_live(&store, &digest).await);
+}
