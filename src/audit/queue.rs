@@ -97,7 +97,7 @@ impl AuditQueue {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime. One without time (`enable_time`) is none to the writer: nothing would be written.
     #[must_use]
     pub fn spawn(store: impl AuditStore) -> Self {
         Self::spawn_with_capacity(store, 8_192)
@@ -107,7 +107,7 @@ impl AuditQueue {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Outside of a tokio runtime. One without time (`enable_time`) is none to the writer: nothing would be written.
     #[must_use]
     pub fn spawn_with_capacity(store: impl AuditStore, capacity: usize) -> Self {
         let shared = Arc::new(Shared {

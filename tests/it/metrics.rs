@@ -168,7 +168,8 @@ fn the_audit_queue_tells_its_depth_and_its_losses() {
     use coverbase_auth::audit::{AuditLayer, AuditQueue, MemoryAuditLog};
 
     let counts = Tally::of(|| {
-        crate::support::block_on(async {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().build().unwrap().block_on(async {
             let queue = AuditQueue::spawn_with_capacity(MemoryAuditLog::new(), 1);
             let auth = CoverbaseAuthLayer::new(store(record()));
             let layer = (AuditLayer::new(queue.clone()), auth);
