@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle \
-//!     cargo test --release --features cache,test-util --lib cached::exploration
+//!     cargo test --release --features cache --lib cached::exploration
 //! ```
 //!
-//! The model: a store holds one key, whose record has a version, and a change makes the next one, announces it and answers. The property: **a
-//! request that begins after a change's answer sees that version or a later one** (T8). For a revocation: it is refused.
+//! The model: a store holds one key, whose record has a version. A change makes the next version, announces it, and
+//! answers. The property: **a request that begins after a change's answer sees that version or a later one** (T8).
 
 use std::{
     sync::{Arc, Mutex, atomic::AtomicU64 as AtomAside},

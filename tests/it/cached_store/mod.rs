@@ -1,6 +1,7 @@
 //! `CachedStore`: what it may not get wrong, told by the layer's answers and by what its store was asked.
 
 mod coherence;
+mod contract;
 mod faults;
 mod loads;
 
