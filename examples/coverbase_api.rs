@@ -170,6 +170,9 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let routes = Routes::new(store.admin().with_audit(audit_queue.clone()))
         .with_client_ip(client_ip.clone())
         .with_audit_log(store.audit());
+    #[cfg(feature = "openapi")]
+    let routes = routes.with_openapi();
+    let listing = routes.listing();
     let auth = CoverbaseAuthLayer::new(store.keys())
         .with_jwt(verifier)
         .with_client_ip(client_ip);
@@ -183,7 +186,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     // Whoever has read the first line may stop the service.
     let stop = stop_signal()?;
-    print(&format!("listening on http://{address}\n"));
+    print(&format!("listening on http://{address}\n\n{listing}"));
     if let Some(issuer) = own_issuer {
         print(&first_steps(address, &admin_token(&issuer, &options)));
     }
@@ -259,10 +262,6 @@ Use it: an ordinary route, and one that asks for the scope keys:manage, which it
     curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
     curl -H "Authorization: Bearer $SECRET" http://{address}/v1/api-keys
 
-Who did what?
-
-    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/system_audit_log
-
 Restrict the organization's keys to a network, try again from outside of it, and lift the restriction.
 
     curl -H "Authorization: Bearer $TOKEN" -d '{{"api_ip_allowlist":["203.0.113.0/24"]}}' http://{address}/v1/org/org_demo
@@ -275,6 +274,10 @@ Rotate the key, revoke its replacement too, and list what there was.
     curl -H "Authorization: Bearer $SECRET" http://{address}/v1/utils/authtest
     curl -H "Authorization: Bearer $TOKEN" -X POST http://{address}/v1/api-keys/$(field id)/revoke
     curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/api-keys
+
+Who did what?
+
+    curl -H "Authorization: Bearer $TOKEN" http://{address}/v1/system_audit_log
 
 "#
     )

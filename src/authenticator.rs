@@ -19,11 +19,13 @@ use crate::{
     jwt::{Fetching, JwtRefusal},
 };
 use crate::{
-    api_key::{Environment, KeyDigest, KeyFormat},
+    api_key::{Environment, KeyFormat},
     client_ip::ClientIpSource,
     clock::{Clock, SystemClock},
     credential::{self, Credential},
-    key_store::{KeyRecord, KeyStore, Lookup, LookupAnswer, PendingLookup, StoreError},
+    key_store::{
+        KeyRecord, KeyStore, Lookup, LookupAnswer, PendingLookup, PresentedKey, StoreError,
+    },
     observe,
     principal::{Principal, Role},
     principal_slot::OwnRequirements,
@@ -128,7 +130,7 @@ impl Authenticator {
         if !self.serves_environment_of(key) {
             return Decision::Refused(invalid_key("of the other environment"));
         }
-        match self.lookup(&KeyDigest::of(key)).into_answer() {
+        match self.lookup(&PresentedKey::new(key)).into_answer() {
             Ok(answer) => self.key_principal(answer, call).into(),
             Err(pending) => Decision::Waiting(Waiting::Key(StoreAnswer::new(pending))),
         }
@@ -145,8 +147,8 @@ impl Authenticator {
 
     /// A store that panics is one that cannot answer.
     #[inline]
-    fn lookup(&self, digest: &KeyDigest) -> Lookup {
-        catch_unwind(AssertUnwindSafe(|| self.store.lookup(digest)))
+    fn lookup(&self, key: &PresentedKey<'_>) -> Lookup {
+        catch_unwind(AssertUnwindSafe(|| self.store.lookup_presented(key)))
             .unwrap_or_else(|_| Lookup::ready(Err(panicked())))
     }
 

@@ -43,7 +43,7 @@ impl ServiceAccount {
     /// The name that its owner gave the key.
     #[must_use]
     pub fn key_name(&self) -> &str {
-        &self.0.name
+        self.0.labels.name()
     }
 
     /// What the key may do (`C9`).

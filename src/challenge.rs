@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use crate::scope::{Scope, Scopes};
+use crate::scope::Scopes;
 
 /// RFC 6750 §3: a request without a credential is told the scheme and nothing else.
 const PLAIN: HeaderValue = HeaderValue::from_static(r#"Bearer realm="coverbase""#);
@@ -32,12 +32,22 @@ impl Challenge {
 }
 
 fn insufficient_scope(required: &Scopes) -> HeaderValue {
-    let scopes: Vec<&str> = required.iter().map(Scope::as_str).collect();
-    let scope = match scopes.as_slice() {
-        [] => String::new(),
-        scopes => format!(r#", scope="{}""#, scopes.join(" ")),
-    };
-    let value = format!(r#"Bearer realm="coverbase", error="insufficient_scope"{scope}"#);
+    const ERROR: &str = r#"Bearer realm="coverbase", error="insufficient_scope""#;
+    const SCOPE: &str = r#", scope=""#;
+
+    // As long as it will be, so that it is not copied again.
+    let scopes_len: usize = required.iter().map(|scope| scope.as_str().len() + 1).sum();
+    let mut value = String::with_capacity(ERROR.len() + SCOPE.len() + scopes_len);
+    value.push_str(ERROR);
+    let mut before = SCOPE;
+    for scope in required.iter() {
+        value.push_str(before);
+        value.push_str(scope.as_str());
+        before = " ";
+    }
+    if !required.is_empty() {
+        value.push('"');
+    }
     // The grammar of a scope leaves out all that a header or a quoted string could not hold.
     HeaderValue::try_from(value).unwrap_or(PLAIN)
 }
@@ -45,6 +55,7 @@ fn insufficient_scope(required: &Scopes) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scope::Scope;
 
     // C30, RFC 6750 §3
     #[test]

@@ -1,6 +1,6 @@
 //! The one place that asks for the time.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// Tells the time, in whole seconds since the Unix epoch.
 ///
@@ -56,34 +56,63 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[inline]
     fn unix_seconds(&self) -> u64 {
-        unix_seconds()
+        since_1970().as_secs()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    #[inline]
     fn unix_millis(&self) -> u64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+        let since = since_1970();
+        since.as_secs() * 1000 + u64::from(since.subsec_millis())
     }
 }
 
 /// Before 1970 counts as 1970: nothing has expired then, and nothing is valid yet.
 #[cfg(target_os = "linux")]
 #[inline]
-fn unix_seconds() -> u64 {
+fn since_1970() -> Duration {
     use nix::time::{ClockId, clock_gettime};
 
-    let since = clock_gettime(ClockId::CLOCK_REALTIME_COARSE);
-    since.map_or(0, |since| u64::try_from(since.tv_sec()).unwrap_or(0))
+    let since = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).ok();
+    let since = since.filter(|since| since.tv_sec() >= 0);
+    since.map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn unix_seconds() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+fn since_1970() -> Duration {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
+/// A time in Unix seconds, or none: half as large as an `Option`.
+///
+/// The last second that there is stands for none, so a time is one second before it at most.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    const LAST: u64 = u64::MAX - 1;
+
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    pub(crate) fn at(unix_seconds: u64) -> Self {
+        Self(unix_seconds.min(Self::LAST))
+    }
+
+    #[inline]
+    pub(crate) const fn unix_seconds(self) -> Option<u64> {
+        if self.0 > Self::LAST {
+            None
+        } else {
+            Some(self.0)
+        }
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.unix_seconds().fmt(f)
+    }
 }
 
 #[cfg(target_os = "linux")]

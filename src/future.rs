@@ -137,7 +137,7 @@ impl<S: Service<Request<B>>, B> WaitingRequest<S, B> {
                 let request = Request::from_parts(self.parts, self.body);
                 DecidedFuture::inner(self.inner.call(request))
             }
-            Err(rejection) => DecidedFuture::refused(self.gate.refuse(rejection, self.parts)),
+            Err(rejection) => DecidedFuture::refused(self.gate.refuse(rejection, &mut self.parts)),
         }
     }
 }

@@ -1,19 +1,17 @@
 //! What all requests of one layer share: the authenticator, and what becomes of its decisions.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{HeaderMap, Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     authenticator::Authenticator, observe, principal::Principal, refusal, rejection::Rejection,
-    render::Render,
+    render::Renderer,
 };
 
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     pub(crate) authenticator: Authenticator,
-    pub(crate) render: Arc<dyn Render>,
+    pub(crate) renderer: Renderer,
     pub(crate) strips_credential: bool,
 }
 
@@ -43,12 +41,12 @@ impl Gate {
     }
 
     /// Answers a refused request, whose credentials, there may be several, are marked sensitive to the renderer.
-    pub(crate) fn refuse(&self, rejection: Rejection, mut parts: Parts) -> Response<Bytes> {
+    pub(crate) fn refuse(&self, rejection: Rejection, parts: &mut Parts) -> Response<Bytes> {
         if let Some(principal) = rejection.principal() {
-            self.tell_outer_layers(&parts, principal);
+            self.tell_outer_layers(parts, principal);
         }
         mark_credentials_sensitive(&mut parts.headers);
-        refusal::respond(&*self.render, rejection, &parts)
+        refusal::respond(&self.renderer, rejection, parts)
     }
 
     /// The credential has resolved, whatever else is decided (`C34`).

@@ -12,6 +12,7 @@
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// The nesting that is read, serde_json's own limit: the outermost object is 1.
 const MAX_DEPTH: usize = 128;
@@ -33,56 +34,74 @@ pub(crate) enum JsonError {
 /// Reads one object that fills `bytes`. What has no escape in it is borrowed from them.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Object<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError::Syntax)?;
-    let mut reader = Reader { rest: text };
-    reader.skip_white_space();
-    reader.expect("{")?;
+    let mut reader = Reader { text, at: 0 };
+    reader.expect(b'{')?;
     let object = reader.object(1)?;
     reader.skip_white_space();
-    if reader.rest.is_empty() {
+    if reader.rest().is_empty() {
         Ok(object)
     } else {
         Err(JsonError::Syntax)
     }
 }
 
-/// The members of one object.
+/// The members of one object, each name once.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Object<'a> {
-    /// By name, in order, each once.
     members: Vec<Member<'a>>,
 }
 
 type Member<'a> = (Cow<'a, str>, Value<'a>);
 
+/// Up to so many members, one that may be there already is looked for among them. Beyond, that is what an attacker would
+/// have us do.
+const FEW: usize = 32;
+
 impl<'a> Object<'a> {
-    fn from_members(mut members: Vec<Member<'a>>) -> Result<Self, JsonError> {
-        members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let mut neighbours = members.iter().zip(members.iter().skip(1));
-        if neighbours.any(|((one, _), (other, _))| one == other) {
-            return Err(JsonError::DuplicateName);
+    fn from_members(members: Vec<Member<'a>>) -> Result<Self, JsonError> {
+        let has_duplicate = if members.len() <= FEW {
+            let mut marks = 0_u64;
+            members.iter().enumerate().any(|(at, (name, _))| {
+                let mark = mark(name);
+                let may_be_there = marks & mark != 0;
+                marks |= mark;
+                may_be_there && members.iter().take(at).any(|(other, _)| other == name)
+            })
+        } else {
+            let mut seen = HashSet::with_capacity(members.len());
+            !members.iter().all(|(name, _)| seen.insert(&**name))
+        };
+        if has_duplicate {
+            Err(JsonError::DuplicateName)
+        } else {
+            Ok(Self { members })
         }
-        Ok(Self { members })
     }
 
+    #[inline]
     pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
-        let position = self.position(name)?;
-        self.members.get(position).map(|(_, value)| value)
+        let mut members = self.members.iter();
+        let (_, value) = members.find(|(member, _)| *member == name)?;
+        Some(value)
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> Option<Value<'a>> {
-        let position = self.position(name)?;
-        Some(self.members.remove(position).1)
+        let mut members = self.members.iter();
+        let position = members.position(|(member, _)| *member == name)?;
+        Some(self.members.swap_remove(position).1)
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.position(name).is_some()
+        self.get(name).is_some()
     }
+}
 
-    fn position(&self, name: &str) -> Option<usize> {
-        self.members
-            .binary_search_by(|(member, _)| (**member).cmp(name))
-            .ok()
-    }
+/// One bit, the same for equal names and mostly another for others.
+#[inline]
+fn mark(name: &str) -> u64 {
+    let letter = |letter: Option<&u8>| usize::from(letter.copied().unwrap_or_default());
+    let bytes = name.as_bytes();
+    1 << ((bytes.len() * 5 + letter(bytes.first()) * 3 + letter(bytes.last()) * 11) % 64)
 }
 
 /// One value.
@@ -136,172 +155,224 @@ impl Number<'_> {
     }
 }
 
-/// What is left of the text. Every method takes from its front.
+/// A text, and how far it has been read. Every method reads on from there.
 struct Reader<'a> {
-    rest: &'a str,
+    text: &'a str,
+    at: usize,
 }
 
 impl<'a> Reader<'a> {
     /// What follows the `{`.
     fn object(&mut self, depth: usize) -> Result<Object<'a>, JsonError> {
-        let mut members = Vec::new();
-        self.skip_white_space();
-        if self.takes("}") {
+        // Enough for what is in most tokens: to grow on the way costs as much as to read.
+        let mut members = Vec::with_capacity(if depth == 1 { 16 } else { 4 });
+        if self.next_is(b'}') {
             return Object::from_members(members);
         }
         loop {
-            self.skip_white_space();
-            self.expect("\"")?;
+            self.expect(b'"')?;
             let name = self.string()?;
-            self.skip_white_space();
-            self.expect(":")?;
+            self.expect(b':')?;
             members.push((name, self.value(depth)?));
-            if self.takes("}") {
+            if self.next_is(b'}') {
                 return Object::from_members(members);
             }
-            self.expect(",")?;
+            self.expect(b',')?;
         }
     }
 
     /// What follows the `[`.
     fn array(&mut self, depth: usize) -> Result<Vec<Value<'a>>, JsonError> {
         let mut items = Vec::new();
-        self.skip_white_space();
-        if self.takes("]") {
+        if self.next_is(b']') {
             return Ok(items);
         }
         loop {
             items.push(self.value(depth)?);
-            if self.takes("]") {
+            if self.next_is(b']') {
                 return Ok(items);
             }
-            self.expect(",")?;
+            self.expect(b',')?;
         }
     }
 
-    /// One value inside an object or an array of this depth, with the white space around it.
+    /// One value inside an object or an array of this depth.
     fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
         self.skip_white_space();
-        let value = match self.rest.as_bytes().first() {
+        match self.peek() {
             Some(b'"') => {
-                self.expect("\"")?;
-                Value::String(self.string()?)
+                self.at += 1;
+                self.string().map(Value::String)
             }
             Some(b'{') => {
-                self.expect("{")?;
-                Value::Object(self.object(deeper(depth)?)?)
+                self.at += 1;
+                self.object(deeper(depth)?).map(Value::Object)
             }
             Some(b'[') => {
-                self.expect("[")?;
-                Value::Array(self.array(deeper(depth)?)?)
+                self.at += 1;
+                self.array(deeper(depth)?).map(Value::Array)
             }
-            Some(b't') => self.expect("true").map(|()| Value::Bool(true))?,
-            Some(b'f') => self.expect("false").map(|()| Value::Bool(false))?,
-            Some(b'n') => self.expect("null").map(|()| Value::Null)?,
-            _ => Value::Number(self.number()?),
-        };
-        self.skip_white_space();
-        Ok(value)
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b'n') => self.word("null", Value::Null),
+            _ => self.number().map(Value::Number),
+        }
     }
 
     /// What follows the opening quote, up to the closing one.
+    #[inline]
     fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
-        let plain = self.length_of(|byte| !matches!(byte, b'"' | b'\\' | ..b' '));
-        match self.rest.as_bytes().get(plain) {
+        let start = self.at;
+        self.at += plain_len(self.rest());
+        match self.peek() {
             Some(b'"') => {
-                let text = self.take(plain)?;
-                self.expect("\"")?;
+                let text = self.since(start)?;
+                self.at += 1;
                 Ok(Cow::Borrowed(text))
             }
-            Some(b'\\') => self.escaped_string().map(Cow::Owned),
+            Some(b'\\') => self.escaped_string(start).map(Cow::Owned),
             _ => Err(JsonError::Syntax),
         }
     }
 
     /// Escapes are rare, and surrogate pairs a matter of their own: serde_json knows them.
-    fn escaped_string(&mut self) -> Result<String, JsonError> {
+    #[cold]
+    fn escaped_string(&mut self, start: usize) -> Result<String, JsonError> {
         let mut is_escaped = false;
-        let length = self.length_of(|byte| {
+        self.at += self.length_of(|byte| {
             let goes_on = is_escaped || byte != b'"';
             is_escaped = !is_escaped && byte == b'\\';
             goes_on
         });
-        let text = self.take(length)?;
-        self.expect("\"")?;
+        let text = self.since(start)?;
+        self.expect(b'"')?;
         serde_json::from_str(&format!("\"{text}\"")).map_err(|_| JsonError::Syntax)
     }
 
     /// `[ "-" ] int [ frac ] [ exp ]`, RFC 8259 §6.
     fn number(&mut self) -> Result<Number<'a>, JsonError> {
-        let text = self.rest;
-        self.takes("-");
-        if !self.takes("0") {
+        let start = self.at;
+        self.takes(b'-');
+        if !self.takes(b'0') {
             self.digits()?;
         }
-        let is_short_integer = text.len() - self.rest.len() <= 18;
-        let has_fraction = self.takes(".");
+        let is_short = self.at - start <= 18;
+        let has_fraction = self.takes(b'.');
         if has_fraction {
             self.digits()?;
         }
-        let has_exponent = self.takes("e") || self.takes("E");
+        let has_exponent = self.takes(b'e') || self.takes(b'E');
         if has_exponent {
-            let _ = self.takes("+") || self.takes("-");
+            let _ = self.takes(b'+') || self.takes(b'-');
             self.digits()?;
         }
-        let (text, _) = text
-            .split_at_checked(text.len() - self.rest.len())
-            .ok_or(JsonError::Syntax)?;
-        let is_finite = (is_short_integer && !has_fraction && !has_exponent)
-            || text.parse::<f64>().is_ok_and(f64::is_finite);
-        is_finite.then_some(Number(text)).ok_or(JsonError::Syntax)
+        let text = self.since(start)?;
+        let is_short_integer = is_short && !has_fraction && !has_exponent;
+        if is_short_integer || text.parse().is_ok_and(f64::is_finite) {
+            Ok(Number(text))
+        } else {
+            Err(JsonError::Syntax)
+        }
     }
 
     /// One digit or more.
     fn digits(&mut self) -> Result<(), JsonError> {
         match self.length_of(|byte| byte.is_ascii_digit()) {
             0 => Err(JsonError::Syntax),
-            length => self.take(length).map(drop),
+            length => {
+                self.at += length;
+                Ok(())
+            }
         }
     }
 
-    fn skip_white_space(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, JsonError> {
+        if self.rest().starts_with(word.as_bytes()) {
+            self.at += word.len();
+            Ok(value)
+        } else {
+            Err(JsonError::Syntax)
+        }
     }
 
-    fn expect(&mut self, token: &str) -> Result<(), JsonError> {
-        if self.takes(token) {
+    #[inline]
+    fn skip_white_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Whether this byte comes next, after white space; then it is taken.
+    #[inline]
+    fn next_is(&mut self, byte: u8) -> bool {
+        self.skip_white_space();
+        self.takes(byte)
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.next_is(byte) {
             Ok(())
         } else {
             Err(JsonError::Syntax)
         }
     }
 
-    fn takes(&mut self, token: &str) -> bool {
-        match self.rest.strip_prefix(token) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
+    #[inline]
+    fn takes(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        if is_next {
+            self.at += 1;
         }
+        is_next
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a str, JsonError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(JsonError::Syntax)?;
-        self.rest = rest;
-        Ok(taken)
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// What has been read from `start` on.
+    #[inline]
+    fn since(&self, start: usize) -> Result<&'a str, JsonError> {
+        self.text.get(start..self.at).ok_or(JsonError::Syntax)
     }
 
     /// How many bytes from here on are such bytes.
+    #[inline]
     fn length_of(&self, mut is_such: impl FnMut(u8) -> bool) -> usize {
-        let mut bytes = self.rest.bytes();
-        bytes
-            .position(|byte| !is_such(byte))
-            .unwrap_or(self.rest.len())
+        let bytes = self.rest().iter();
+        bytes.take_while(|byte| is_such(**byte)).count()
     }
+}
+
+/// How many bytes stand before the first that ends a plain string: a quote, a backslash, or a control byte.
+#[inline]
+fn plain_len(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH_BITS: u64 = ONES << 7;
+    // The lowest high bit that is set in the result marks the first zero byte of `word`.
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGH_BITS;
+    let (words, _) = text.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let ends = zero_bytes(word ^ (ONES * u64::from(b'"')))
+            | zero_bytes(word ^ (ONES * u64::from(b'\\')))
+            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS);
+        if ends != 0 {
+            return length + (ends.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    let rest = text.iter().skip(length);
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
+    length + rest.take_while(|byte| !ends(byte)).count()
 }
 
 fn deeper(depth: usize) -> Result<usize, JsonError> {

@@ -12,7 +12,7 @@ use crate::{
     gate::Gate,
     key_store::KeyStore,
     principal::Role,
-    render::{JsonEnvelope, Render},
+    render::{Render, Renderer},
     requirement::Requirement,
     service::CoverbaseAuth,
 };
@@ -50,7 +50,7 @@ impl CoverbaseAuthLayer {
         Self {
             gate: Arc::new(Gate {
                 authenticator: Authenticator::new(Arc::new(store)),
-                render: Arc::new(JsonEnvelope::new()),
+                renderer: Renderer::default(),
                 strips_credential: false,
             }),
         }
@@ -102,11 +102,11 @@ impl CoverbaseAuthLayer {
         self.change(|gate| gate.authenticator.clock = Arc::new(clock))
     }
 
-    /// Writes refusals as `render` does. The default is [`JsonEnvelope`]. Requests of gRPC clients are answered in their
+    /// Writes refusals as `render` does. The default is [`JsonEnvelope`](crate::JsonEnvelope). Requests of gRPC clients are answered in their
     /// own way in any case (`C32`).
     #[must_use]
     pub fn with_render(self, render: impl Render) -> Self {
-        self.change(|gate| gate.render = Arc::new(render))
+        self.change(|gate| gate.renderer = Renderer::custom(render))
     }
 
     /// Removes `Authorization` from admitted requests. By default the inner service sees it, marked sensitive (`C33`).

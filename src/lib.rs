@@ -1,4 +1,73 @@
 //! Who is calling, and may they? A tower layer for API providers.
+//!
+//! [`CoverbaseAuthLayer`] stands in front of a service, checks the one bearer credential of each request, and lets it through
+//! with its [`Principal`] in the extensions, or answers it. Credentials are API keys (`ak_…`), found in a [`KeyStore`], and
+//! with the feature `jwt` session tokens of users. It works in axum, tonic and hyper, and carries the authentication contract
+//! of the Coverbase API: a number such as `C18` names one of its rules.
+//!
+//! ```
+//! use coverbase_auth::{ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, MemoryStore, Principal};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let (store, key) = (MemoryStore::new(), ApiKey::generate(Environment::Test));
+//! store.insert(&key, KeyRecord::new("ak_1", "org_acme"));
+//!
+//! let service = CoverbaseAuthLayer::new(store).layer(service_fn(async |request: http::Request<()>| {
+//!     let caller = Principal::required(request.extensions()).map(|caller| caller.org_id().to_string());
+//!     Ok::<_, std::convert::Infallible>(http::Response::new(caller.unwrap_or_default()))
+//! }));
+//!
+//! let request = http::Request::builder().header("authorization", format!("Bearer {}", key.expose_secret()));
+//! let response = service.clone().oneshot(request.body(()).unwrap()).await.unwrap();
+//! assert_eq!(response.status(), 200);
+//! let response = service.oneshot(http::Request::new(())).await.unwrap();
+//! assert_eq!(response.status(), 401);
+//! # }
+//! ```
+//!
+//! # Which piece do I need?
+//!
+//! | I want … | |
+//! |---|---|
+//! | an axum service whose routes say what they require | [`axum::GuardedRouter`] |
+//! | to protect an axum router as it is | [`CoverbaseAuthLayer`] around it, [`RequireLayer`] on routes that ask for more |
+//! | to protect a tonic or hyper service | [`CoverbaseAuthLayer`], and a [`RequirementsLayer`] outside of it |
+//! | to open a health check | [`Requirement::public`] |
+//! | the caller, in a handler | [`Principal`], [`ServiceAccount`], [`User`] or [`OrgId`] as an extractor; [`Principal::of`] elsewhere |
+//! | to hide other organizations' rows | [`OrgScoped`] |
+//! | keys in memory, in a file, in a database of mine | [`MemoryStore`], [`RedbStore`], [`KeyStore`] for a type of yours |
+//! | users of a dashboard too | [`JwtVerifier`] with a [`KeySet`] |
+//! | to hold keys to networks, behind proxies | [`ClientIpSource`] |
+//! | routes on which customers manage their keys | [`axum::routes`], or [`KeyAdmin`] behind routes of mine |
+//! | a record of every call | [`AuditLayer`] |
+//! | refusals in another form | [`ProblemJson`], [`Negotiated`], [`Render`] |
+//! | to test all that | [`testing`], and [the manual](manual::testing) |
+//!
+//! The manual: [how to](manual::how_to), [defaults and their reasons](manual::defaults), [threats](manual::threats),
+//! [testing](manual::testing), [migrating](manual::migrating), [observability](manual::observability).
+//!
+//! # Features
+//!
+//! None is on by default; each adds, and changes nothing that is there.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | none | the layers, [`MemoryStore`], [`KeyAdmin`], static answers; no runtime, no TLS |
+//! | `axum` | extractors, [`axum::GuardedRouter`], the contract's routes |
+//! | `openapi` | the routes, and routes of yours, as an OpenAPI document with their requirements |
+//! | `tonic` | a single tonic service wears the layer; a [`Rejection`] is a `tonic::Status`. The layer around a whole server needs no feature |
+//! | `jwt` | session tokens, with a key set that is at hand |
+//! | `jwks` | key sets that are fetched from their issuer, and again when it rotates them |
+//! | `redb` | keys and the audit log in one file |
+//! | `postgres`, `cache` | keys and the audit log in PostgreSQL for a fleet; a cache in front of any store |
+//! | `audit` | a record of each authenticated call |
+//! | `metrics` | counters by the `metrics` facade |
+//! | `test-util` | for tests: principals, tokens, a clock, a store that fails, the tests of stores |
+//! | `full` | all of them |
+//!
+//! The minimum supported Rust version is 1.90.
 #![forbid(unsafe_code)]
 #![warn(
     missing_docs,
@@ -39,6 +108,7 @@ mod listing;
 pub mod manual;
 #[cfg(feature = "metrics")]
 mod meter;
+mod negotiate;
 mod observe;
 mod org_id;
 mod org_scoped;
@@ -91,6 +161,7 @@ pub use self::{
     key_store::{KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError},
     layer::CoverbaseAuthLayer,
     listing::{Listing, RouteRequirement, UnguardedRoute},
+    negotiate::Negotiated,
     org_id::OrgId,
     org_scoped::OrgScoped,
     principal::{Principal, PrincipalKind, Role},

@@ -4,7 +4,8 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
     allowlist::IpAllowlist,
-    api_key::KeyId,
+    api_key::{KeyDigest, KeyId},
+    clock::Moment,
     org_id::OrgId,
     scope::Scopes,
     usage::{LastUsed, UsageLog},
@@ -56,17 +57,58 @@ pub enum PrincipalKind {
 /// All that is known of a key: its own `Arc` is the principal's, so that admitting a request copies one pointer.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceAccountIdentity {
+    /// What a store in memory finds it under; elsewhere it lies empty.
+    pub(crate) digest: KeyDigest,
     pub(crate) org_id: OrgId,
     pub(crate) key_id: KeyId,
-    pub(crate) name: Box<str>,
+    pub(crate) labels: Labels,
     pub(crate) scopes: Scopes,
     pub(crate) allowlist: IpAllowlist,
     pub(crate) created_at: u64,
-    pub(crate) created_by: Option<Box<str>>,
-    pub(crate) expires_at: Option<u64>,
-    pub(crate) revoked_at: Option<u64>,
+    pub(crate) expires_at: Moment,
+    pub(crate) revoked_at: Moment,
     pub(crate) last_used: LastUsed,
     pub(crate) usage_log: Option<UsageLog>,
+}
+
+/// A key's name, and the user who made it: one block of memory for both.
+#[derive(Clone)]
+pub(crate) struct Labels {
+    text: Box<str>,
+    name_len: u32,
+    has_creator: bool,
+}
+
+impl Labels {
+    pub(crate) fn new(name: &str, created_by: Option<&str>) -> Self {
+        Self {
+            text: [name, created_by.unwrap_or_default()].concat().into(),
+            name_len: u32::try_from(name.len()).unwrap_or(u32::MAX),
+            has_creator: created_by.is_some(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.split().0
+    }
+
+    pub(crate) fn created_by(&self) -> Option<&str> {
+        self.has_creator.then(|| self.split().1)
+    }
+
+    fn split(&self) -> (&str, &str) {
+        let split = self.text.split_at_checked(self.name_len as usize);
+        split.unwrap_or((&self.text, ""))
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Labels")
+            .field("name", &self.name())
+            .field("created_by", &self.created_by())
+            .finish()
+    }
 }
 
 /// What a session token says of its user.
@@ -137,7 +179,8 @@ impl Principal {
     /// The name that its owner gave the key; `None` for a user.
     #[must_use]
     pub fn key_name(&self) -> Option<&str> {
-        self.as_service_account().map(|account| &*account.name)
+        self.as_service_account()
+            .map(|account| account.labels.name())
     }
 
     /// The user's id, the token's `sub`; `None` for a key.

@@ -2,7 +2,11 @@
 
 use http::Extensions;
 
-use crate::{principal::Principal, rejection::Rejection, requirement::Requirement};
+use crate::{
+    principal::Principal,
+    rejection::{Rejection, RejectionKind},
+    requirement::Requirement,
+};
 
 /// A place that an outer layer has made for the principal, beside the requirement that it has found: the decision then
 /// makes no room of its own, and reads one extension where it would read two.
@@ -40,6 +44,27 @@ impl Principal {
         let slot: Option<&PrincipalSlot> = extensions.get();
         slot.and_then(|slot| slot.principal.as_ref())
             .or_else(|| extensions.get())
+    }
+
+    /// What [`of`](Self::of) finds, or the refusal that a handler answers with where no layer has let the request through
+    /// (`C21`).
+    ///
+    /// ```
+    /// use coverbase_auth::{Principal, Rejection, RejectionKind};
+    ///
+    /// fn vendors_of(request: &http::Request<()>) -> Result<String, Rejection> {
+    ///     let caller = Principal::required(request.extensions())?;
+    ///     Ok(format!("the vendors of {}", caller.org_id()))
+    /// }
+    /// let refused = vendors_of(&http::Request::new(())).unwrap_err();
+    /// assert_eq!(refused.kind(), RejectionKind::AuthNotConfigured);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RejectionKind::AuthNotConfigured`]
+    pub fn required(extensions: &Extensions) -> Result<&Self, Rejection> {
+        Self::of(extensions).ok_or_else(|| RejectionKind::AuthNotConfigured.into())
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    Response,
+    HeaderMap, Response,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
@@ -11,42 +11,43 @@ use crate::{
     grpc::{self, GrpcStatus},
     observe,
     rejection::Rejection,
-    render::{JsonEnvelope, Render},
+    render::{JsonEnvelope, Render, Renderer},
 };
 
-/// Logs the refusal and answers it: gRPC requests in their own way (`C32`), all others as `render` does.
+/// Logs the refusal and answers it: gRPC requests in their own way (`C32`), all others as `renderer` does.
 pub(crate) fn respond(
-    render: &dyn Render,
+    renderer: &Renderer,
     rejection: Rejection,
-    request: &Parts,
+    request: &mut Parts,
 ) -> Response<Bytes> {
     observe::refused(&rejection, request);
-    if grpc::is_grpc(&request.headers) {
-        let response = GrpcStatus::new().render(&rejection, request);
-        with_rejection(response, rejection)
+    let mut response = if grpc::is_grpc(&request.headers) {
+        GrpcStatus::new().render(&rejection, request)
     } else {
-        with_headers(render.render(&rejection, request), rejection)
-    }
+        renderer.render(&rejection, request)
+    };
+    complete(&mut response, rejection);
+    response
 }
 
 /// The contract's envelope, for a refusal that is no longer beside its request.
 pub(crate) fn envelope(rejection: Rejection) -> Response<Bytes> {
-    with_headers(JsonEnvelope::new().answer(&rejection), rejection)
+    let mut response = JsonEnvelope::new().answer(&rejection);
+    complete(&mut response, rejection);
+    response
 }
 
-/// Adds what no renderer may forget (`C30`, `C31`).
-fn with_headers(mut response: Response<Bytes>, rejection: Rejection) -> Response<Bytes> {
-    let headers = response.headers_mut();
+fn complete(response: &mut Response<Bytes>, rejection: Rejection) {
+    add_headers(response.headers_mut(), &rejection);
+    response.extensions_mut().insert(rejection);
+}
+
+/// Adds what no renderer may forget (`C30`, `C31`). A gRPC client finds it in its metadata.
+pub(crate) fn add_headers(headers: &mut HeaderMap, rejection: &Rejection) {
     if let Some(challenge) = rejection.challenge() {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(retry_after) = rejection.retry_after() {
         headers.insert(RETRY_AFTER, retry_after);
     }
-    with_rejection(response, rejection)
-}
-
-fn with_rejection(mut response: Response<Bytes>, rejection: Rejection) -> Response<Bytes> {
-    response.extensions_mut().insert(rejection);
-    response
 }

@@ -1,9 +1,11 @@
 //! From a [`Rejection`] to bytes on the wire.
 
-use std::fmt;
+use std::{fmt, mem, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts,
+};
 use serde_json::json;
 
 use crate::rejection::{Rejection, RejectionKind};
@@ -87,12 +89,54 @@ impl Render for JsonEnvelope {
 
 impl JsonEnvelope {
     pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
-        let answer = rejection.kind().answer();
-        response(
-            self.status(rejection.kind()),
-            HeaderValue::from_static("application/json"),
-            Bytes::from_static(answer.json.as_bytes()),
-        )
+        self.answer_in(rejection, &mut HeaderMap::with_capacity(2), &mut Extensions::new())
+    }
+
+    /// The answer in maps that have had their use, such as a refused request's: it costs no more memory than it came with.
+    fn answer_in(
+        self,
+        rejection: &Rejection,
+        headers: &mut HeaderMap,
+        extensions: &mut Extensions,
+    ) -> Response<Bytes> {
+        let json = rejection.kind().answer().json;
+        let mut response = Response::new(Bytes::from_static(json.as_bytes()));
+        *response.status_mut() = self.status(rejection.kind());
+        headers.clear();
+        extensions.clear();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        mem::swap(response.headers_mut(), headers);
+        mem::swap(response.extensions_mut(), extensions);
+        response
+    }
+}
+
+/// What a layer renders with.
+#[derive(Debug, Clone)]
+pub(crate) enum Renderer {
+    /// The contract's envelope, which takes the request's memory.
+    Envelope(JsonEnvelope),
+    Custom(Arc<dyn Render>),
+}
+
+impl Renderer {
+    pub(crate) fn custom(render: impl Render) -> Self {
+        Self::Custom(Arc::new(render))
+    }
+
+    pub(crate) fn render(&self, rejection: &Rejection, request: &mut Parts) -> Response<Bytes> {
+        match self {
+            Self::Envelope(envelope) => {
+                envelope.answer_in(rejection, &mut request.headers, &mut request.extensions)
+            }
+            Self::Custom(render) => render.render(rejection, request),
+        }
+    }
+}
+
+impl Default for Renderer {
+    fn default() -> Self {
+        Self::Envelope(JsonEnvelope::new())
     }
 }
 
@@ -127,19 +171,12 @@ impl Render for ProblemJson {
         if let (Some(code), Some(members)) = (answer.code, problem.as_object_mut()) {
             members.insert("code".to_owned(), code.into());
         }
-        response(
-            answer.status,
+        let mut response = Response::new(problem.to_string().into());
+        *response.status_mut() = answer.status;
+        response.headers_mut().insert(
+            CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
-            problem.to_string().into(),
-        )
+        );
+        response
     }
-}
-
-fn response(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response<Bytes> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    // Room for the challenge too.
-    *response.headers_mut() = HeaderMap::with_capacity(2);
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    response
 }

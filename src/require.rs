@@ -15,7 +15,7 @@ use crate::{
     principal::Principal,
     refusal,
     rejection::{Rejection, RejectionKind},
-    render::{JsonEnvelope, Render},
+    render::{Render, Renderer},
     requirement::Requirement,
 };
 
@@ -43,7 +43,7 @@ pub struct RequireLayer {
 #[derive(Debug, Clone)]
 struct Shared {
     requirement: Requirement,
-    render: Arc<dyn Render>,
+    renderer: Renderer,
 }
 
 impl RequireLayer {
@@ -53,7 +53,7 @@ impl RequireLayer {
         Self {
             shared: Arc::new(Shared {
                 requirement,
-                render: Arc::new(JsonEnvelope::new()),
+                renderer: Renderer::default(),
             }),
         }
     }
@@ -61,7 +61,7 @@ impl RequireLayer {
     /// Answers as `render` does; give it what the layer outside was given.
     #[must_use]
     pub fn with_render(mut self, render: impl Render) -> Self {
-        Arc::make_mut(&mut self.shared).render = Arc::new(render);
+        Arc::make_mut(&mut self.shared).renderer = Renderer::custom(render);
         self
     }
 }
@@ -112,8 +112,8 @@ where
         match self.shared.check(&request) {
             Ok(()) => DecidedFuture::inner(self.inner.call(request)),
             Err(rejection) => {
-                let (parts, _) = request.into_parts();
-                DecidedFuture::refused(refusal::respond(&*self.shared.render, rejection, &parts))
+                let (mut parts, _) = request.into_parts();
+                DecidedFuture::refused(refusal::respond(&self.shared.renderer, rejection, &mut parts))
             }
         }
     }

@@ -154,7 +154,8 @@ pub struct InvalidScope(());
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Scopes {
     known: u8,
-    own: Option<Arc<[Scope]>>,
+    /// A thin pointer: few keys have any, and every key pays for it.
+    own: Option<Arc<Box<[Scope]>>>,
 }
 
 impl Scopes {
@@ -223,7 +224,7 @@ impl Scopes {
     }
 
     fn own(&self) -> &[Scope] {
-        self.own.as_deref().unwrap_or_default()
+        self.own.as_ref().map_or(&[], |own| own)
     }
 }
 
@@ -239,7 +240,7 @@ impl FromIterator<Scope> for Scopes {
         }
         own.sort_unstable();
         own.dedup();
-        let own = (!own.is_empty()).then(|| own.into());
+        let own = (!own.is_empty()).then(|| Arc::new(own.into()));
         Self { known, own }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     gate::Gate,
 };
 
-/// Lets authenticated requests through to `S`, with their [`Principal`] in the extensions, and answers the others.
+/// Lets authenticated requests through to `S`, with their [`Principal`](crate::Principal) in the extensions, and answers the others.
 ///
 /// Made by [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer). Its error is the inner service's: a refusal is a response.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ where
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }
             Decision::Refused(rejection) => {
-                ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, parts)))
+                ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, &mut parts)))
             }
             Decision::Waiting(waiting) => {
                 // The service that `poll_ready` made ready is the one to be called.

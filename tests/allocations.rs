@@ -9,13 +9,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, Environment, IpAllowlist, KeyFormat, KeyRecord, KeyStore, Lookup,
-    MemoryStore, PeerAddr, Principal, Rejection, RejectionKind, RequireLayer, Requirement, Scope,
-    StoreError,
+    MemoryStore, PeerAddr, Principal, Rejection, RejectionKind, RequireLayer, Requirement,
+    RequirementsLayer, Scope, StoreError,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::AUTHORIZATION};
+use http::{HeaderName, HeaderValue, Request, Response, header::AUTHORIZATION};
 use tower::{Layer, Service, ServiceExt};
 
 /// Counts what this thread allocates: the test harness has threads of its own.
@@ -140,6 +139,10 @@ fn layers(key: &ApiKey) -> [CoverbaseAuthLayer; 2] {
     })
 }
 
+/// What `http::Extensions` makes for one more: a box for it; and for the first one a map, and the map's table.
+const AMONG_OTHERS: usize = 1;
+const THE_FIRST: usize = 3;
+
 // C6, the hot path: what `http::Extensions` does with a principal, and no more.
 #[test]
 fn an_admitted_request_allocates_nothing_of_the_layers_own() {
@@ -149,18 +152,13 @@ fn an_admitted_request_allocates_nothing_of_the_layers_own() {
     let mut counts = Vec::new();
     for headers in 1..=40 {
         let empty = || request(key.expose_secret(), headers);
-        for (layer, request) in [
-            (&unrestricted, &empty as &dyn Fn() -> _),
-            (&restricted, &|| populated(empty())),
+        for (layer, request, own) in [
+            (&unrestricted, &empty as &dyn Fn() -> _, THE_FIRST),
+            (&restricted, &|| populated(empty()), AMONG_OTHERS),
         ] {
             let stripping = layer.clone().with_stripped_credential();
             let (total, response) = serve(layer.layer(Inner), request());
-            let principal = Principal::of(response.extensions())
-                .expect("admitted")
-                .clone();
-            let mut by_hand = request();
-            let (own, _) = allocations_of(|| by_hand.extensions_mut().insert(principal));
-
+            Principal::of(response.extensions()).expect("admitted");
             for (what, total) in [
                 ("the layer", total),
                 ("stripping", serve(stripping.layer(Inner), request()).0),
@@ -178,9 +176,41 @@ fn an_admitted_request_allocates_nothing_of_the_layers_own() {
     assert_eq!(counts, [""; 0]);
 }
 
-// C29–C31: a refusal costs what its answer costs when it is put together by hand.
+// A table outside makes the room: the requirement and the principal's place are one extension, filled where it lies.
 #[test]
-fn a_refusal_allocates_its_answer_alone() {
+fn a_slot_spares_the_layer_every_allocation() {
+    let key = ApiKey::generate(Environment::Live);
+    let requirement = Requirement::scopes([Scope::KEYS_MANAGE, Scope::from_static("a:b")]);
+    let table = RequirementsLayer::new()
+        .any("/{*rest}", requirement)
+        .with_principal_slot();
+    for layer in layers(&key) {
+        let prepared = |mut request: Request<()>| {
+            *request.uri_mut() = http::Uri::from_static("/v1/keys");
+            let peer = PeerAddr::new(([203, 0, 113, 9], 443));
+            request.extensions_mut().insert(peer);
+            let (_, mut response) = serve(table.layer(Inner), request);
+            std::mem::take(response.extensions_mut())
+        };
+        let mut request = request(key.expose_secret(), 5);
+        *request.extensions_mut() = prepared(Request::new(()));
+        let (count, response) = serve(layer.layer(Inner), request);
+        assert!(Principal::of(response.extensions()).is_some());
+        assert!(response.extensions().get::<Principal>().is_none());
+        assert_eq!(count, 0);
+    }
+}
+
+/// As an outer layer hands it on.
+fn routed(mut request: Request<()>) -> Request<()> {
+    let extensions = request.extensions_mut();
+    extensions.insert(Requirement::authenticated());
+    request
+}
+
+// C29–C31: a refusal is answered in the memory that its request came with. What is left is the room of its `Rejection`.
+#[test]
+fn a_refusal_allocates_nothing_of_the_layers_own() {
     use RejectionKind as Kind;
 
     let key = ApiKey::generate(Environment::Live);
@@ -191,7 +221,7 @@ fn a_refusal_allocates_its_answer_alone() {
     gone.insert(&key, KeyRecord::new("ak_1", "org_acme").with_revoked_at(1));
     let down = CoverbaseAuthLayer::new(Down);
     let mut counts = Vec::new();
-    for headers in 0..=13 {
+    for headers in 1..=13 {
         for (kind, layer, token) in [
             (Kind::MissingCredential, any(), None),
             (Kind::MalformedCredential, any(), Some("a,b")),
@@ -222,19 +252,16 @@ fn a_refusal_allocates_its_answer_alone() {
                     anonymous
                 }
             };
-            let (_, response) = serve(layer.layer(Inner), request());
-            let rejection = response
-                .extensions()
-                .get::<Rejection>()
-                .expect("a refusal")
-                .clone();
-            assert_eq!(rejection.kind(), kind);
-            let (total, _) = serve(layer.layer(Inner), request());
-            let (own, _) = allocations_of(|| answer_by_hand(rejection, response.headers()));
-            if total != own {
-                counts.push(format!(
-                    "{kind:?}, {headers} headers: {total} and not {own}"
-                ));
+            // What is made once, for the process or the thread.
+            serve(layer.layer(Inner), request());
+            for (request, own) in [(request(), THE_FIRST), (routed(request()), AMONG_OTHERS)] {
+                let (total, response) = serve(layer.layer(Inner), request);
+                assert_eq!(rejection_of(&response).kind(), kind);
+                if total != own {
+                    counts.push(format!(
+                        "{kind:?}, {headers} headers: {total} and not {own}"
+                    ));
+                }
             }
         }
     }
@@ -243,7 +270,7 @@ fn a_refusal_allocates_its_answer_alone() {
 
 // C30: its challenge names scopes, so it is a text of its own; RequireLayer, which decides on nothing else, has it too.
 #[test]
-fn a_refusal_for_scopes_allocates_its_answer_alone() {
+fn a_refusal_for_scopes_allocates_its_challenge_too() {
     let key = ApiKey::generate(Environment::Live);
     let [_, auth] = layers(&key);
     let request = || request(key.expose_secret(), 3);
@@ -254,28 +281,62 @@ fn a_refusal_for_scopes_allocates_its_answer_alone() {
         request
     };
     let requirement = Requirement::scopes([Scope::AUDIT_READ, Scope::from_static("c:d")]);
-    let (total, response) = serve(
-        auth.with_requirement(requirement.clone()).layer(Inner),
-        request(),
-    );
-    let (own, by_require) = serve(RequireLayer::new(requirement).layer(Inner), authenticated());
-    for response in [response.extensions(), by_require.extensions()] {
-        let rejection = response.get::<Rejection>().expect("a refusal");
-        assert_eq!(rejection.kind(), RejectionKind::InsufficientScope);
+    let auth = auth.with_requirement(requirement.clone()).layer(Inner);
+    let require = RequireLayer::new(requirement).layer(Inner);
+    for ((total, response), own) in [
+        (serve(auth, request()), THE_FIRST),
+        (serve(require, authenticated()), AMONG_OTHERS),
+    ] {
+        let kind = rejection_of(&response).kind();
+        assert_eq!(kind, RejectionKind::InsufficientScope);
+        assert_eq!(total, own + 1);
     }
-    assert_eq!(total, own);
 }
 
-/// The same answer, of constants.
-fn answer_by_hand(rejection: Rejection, answered: &HeaderMap) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(b"{}"));
-    *response.status_mut() = rejection.kind().status();
-    *response.headers_mut() = HeaderMap::with_capacity(2);
-    for name in answered.keys() {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static("constant"));
+fn rejection_of<B>(response: &Response<B>) -> &Rejection {
+    response.extensions().get().expect("a refusal")
+}
+
+/// C35: the record, its slot in the extensions, and the id that the answer carries; one less where the request brings one.
+#[cfg(feature = "audit")]
+#[test]
+fn auditing_allocates_three_times() {
+    use coverbase_auth::audit::{AuditLayer, AuditRecord, AuditSink};
+    use http::header::CONTENT_TYPE;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl AuditSink for Nowhere {
+        fn record(&self, _: AuditRecord) {}
     }
-    response.extensions_mut().insert(rejection);
-    response
+
+    let key = ApiKey::generate(Environment::Live);
+    let [_, auth] = layers(&key);
+    let audit = AuditLayer::new(Nowhere);
+    let json = tower::util::MapResponseLayer::new(|mut response: Response<_>| {
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    });
+    // A server's URIs are parts of what it has read.
+    let uri = http::Uri::from_static("/v1/reports?page=2");
+    for (brought, expected) in [(None, 3), (Some("req-1"), 2)] {
+        let request = || {
+            let mut request = request(key.expose_secret(), 3);
+            *request.uri_mut() = uri.clone();
+            // The map of extensions has room for three.
+            let peer = PeerAddr::new(([203, 0, 113, 9], 443));
+            request.extensions_mut().insert(peer);
+            let brought = brought.map(HeaderValue::from_static);
+            brought.map(|id| request.headers_mut().insert("x-request-id", id));
+            request
+        };
+        let (plain, _) = serve((&auth, &json).layer(Inner), request());
+        let audited = || serve((&audit, &auth, &json).layer(Inner), request());
+        audited();
+        let (total, response) = audited();
+        assert!(response.headers().contains_key("x-request-id"));
+        assert_eq!(total - plain, expected);
+    }
 }

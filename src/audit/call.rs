@@ -128,8 +128,9 @@ impl ApiCall {
             "client_ip": self.caller.get().and_then(|caller| caller.client_ip),
             "request_id": self.request_id(),
         });
-        if let Some(user_id) = caller.user_id() {
-            data["user_id"] = json!(on_one_line(user_id, MAX_TEXT));
+        if let (Some(user_id), Some(data)) = (caller.user_id(), data.as_object_mut()) {
+            let user_id = json!(on_one_line(user_id, MAX_TEXT));
+            data.insert("user_id".to_owned(), user_id);
         }
         data
     }

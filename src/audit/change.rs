@@ -1,6 +1,6 @@
 //! A change in the life of a key, or of the organization's allowlist (`C43`).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     event::AuditEventType,
@@ -55,16 +55,18 @@ impl Change {
                 "new": bounded(&change.new),
             })
         });
-        let mut data = json!({ "changes": fields.collect::<Vec<_>>() });
+        let mut data = Map::new();
+        data.insert("changes".to_owned(), fields.collect());
         if let Target::ApiKey { id, name } = &self.target {
-            data["key_id"] = json!(on_one_line(id, MAX_TEXT));
-            data["key_name"] = json!(on_one_line(name, MAX_TEXT));
+            data.insert("key_id".to_owned(), json!(on_one_line(id, MAX_TEXT)));
+            data.insert("key_name".to_owned(), json!(on_one_line(name, MAX_TEXT)));
         }
         if self.event_type == AuditEventType::IntegrationDeactivated {
             let reason = self.reason.as_deref();
-            data["reason"] = json!(reason.map(|reason| on_one_line(reason, MAX_TEXT)));
+            let reason = reason.map(|reason| on_one_line(reason, MAX_TEXT));
+            data.insert("reason".to_owned(), json!(reason));
         }
-        data
+        data.into()
     }
 }
 

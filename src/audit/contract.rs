@@ -1,5 +1,11 @@
 //! What every [`AuditStore`] must do, as a test to run against yours.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "these are tests, and a panic is how one fails"
+)]
+
 use std::sync::{Arc, OnceLock};
 
 use http::{Method, StatusCode};
@@ -28,7 +34,6 @@ const START: u64 = 1_700_000_000;
 /// # Panics
 ///
 /// Where the store breaks it.
-#[expect(clippy::panic, clippy::unwrap_used, reason = "it is a test")]
 pub async fn check(store: impl AuditStore) {
     let acme = calls("org_acme", 250);
     let other = calls("org_other", 3);
@@ -187,7 +192,6 @@ pub async fn check(store: impl AuditStore) {
 }
 
 /// `n` calls of an organization, one a second.
-#[expect(clippy::unwrap_used, reason = "it is a test")]
 pub(super) fn calls(org_id: &str, n: u64) -> Vec<AuditRecord> {
     let call = |n| {
         let call = ApiCall {

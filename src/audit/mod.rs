@@ -128,7 +128,6 @@ impl<S: AuditStore + ?Sized> AuditStore for Arc<S> {
 /// let layer = RequireLayer::new(audit::requirement());
 /// # let _ = layer;
 /// ```
-#[must_use]
 pub fn requirement() -> Requirement {
     Requirement::scope(Scope::AUDIT_READ).or_roles([
         Role::ADMIN,

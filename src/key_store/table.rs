@@ -1,8 +1,9 @@
 //! Records under their digests, read by every request and written now and then.
 //!
 //! A digest is spread evenly already, so it is its own hash: its first byte chooses one of 256 shards, the next eight a
-//! place in that shard's open addressing. Digest and record lie side by side: among millions of keys, where cache misses
-//! are all that counts, a lookup meets one at the slot and one at the record. A write locks its own shard.
+//! place in that shard's open addressing. Those eight lie beside the record, and the whole digest in it: among millions of
+//! keys, where cache misses are all that counts, a lookup meets one at the slot and one at the record, which a request reads
+//! anyway. A write locks its own shard.
 
 use std::{
     mem,
@@ -28,8 +29,20 @@ struct Shard(RwLock<Slots>);
 /// Linear probing over a power of two of slots, three quarters of them taken at most.
 #[derive(Default)]
 struct Slots {
-    slots: Box<[Option<(KeyDigest, KeyRecord)>]>,
+    slots: Box<[Option<Slot>]>,
     taken: usize,
+}
+
+struct Slot {
+    hash: u64,
+    record: KeyRecord,
+}
+
+impl Slot {
+    #[inline]
+    fn holds(&self, hash: u64, digest: &KeyDigest) -> bool {
+        self.hash == hash && self.record.digest() == digest
+    }
 }
 
 impl RecordTable {
@@ -40,12 +53,14 @@ impl RecordTable {
         slots.get(digest).cloned()
     }
 
-    pub(crate) fn insert(&self, digest: KeyDigest, record: KeyRecord) {
-        let Some(shard) = self.shard(&digest) else {
+    /// Puts the record under its own digest.
+    pub(crate) fn insert(&self, record: KeyRecord) {
+        let Some(shard) = self.shard(record.digest()) else {
             return;
         };
         let mut slots = shard.0.write().unwrap_or_else(PoisonError::into_inner);
-        if slots.insert(digest, record).is_none() {
+        let hash = hash_of(record.digest());
+        if slots.insert(Slot { hash, record }).is_none() {
             self.len.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -83,41 +98,47 @@ impl Default for RecordTable {
 impl Slots {
     #[inline]
     fn get(&self, digest: &KeyDigest) -> Option<&KeyRecord> {
-        let (wrapped, direct) = self.slots.split_at_checked(self.home(digest))?;
+        let hash = hash_of(digest);
+        let (wrapped, direct) = self.slots.split_at_checked(self.home(hash))?;
         let chain = direct.iter().chain(wrapped).map_while(Option::as_ref);
-        let mut chain = chain.filter(|(other, _)| other == digest);
-        chain.next().map(|(_, record)| record)
+        let mut chain = chain.filter(|slot| slot.holds(hash, digest));
+        chain.next().map(|slot| &slot.record)
     }
 
-    fn insert(&mut self, digest: KeyDigest, record: KeyRecord) -> Option<KeyRecord> {
+    fn insert(&mut self, new: Slot) -> Option<Slot> {
         if (self.taken + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
-        let home = self.home(&digest);
+        let home = self.home(new.hash);
         let (wrapped, direct) = self.slots.split_at_mut_checked(home)?;
         let mut chain = direct.iter_mut().chain(wrapped);
-        let slot = chain.find(|slot| slot.as_ref().is_none_or(|(other, _)| *other == digest))?;
-        let replaced = slot.replace((digest, record));
+        let (hash, digest) = (new.hash, new.record.digest());
+        let place = chain.find(|place| {
+            let slot = place.as_ref();
+            slot.is_none_or(|slot| slot.holds(hash, digest))
+        })?;
+        let replaced = place.replace(new);
         self.taken += usize::from(replaced.is_none());
-        replaced.map(|(_, record)| record)
+        replaced
     }
 
     /// Takes the slot, and puts what stands behind it without a gap where its chain now ends.
-    fn remove(&mut self, digest: &KeyDigest) -> Option<KeyRecord> {
+    fn remove(&mut self, digest: &KeyDigest) -> Option<Slot> {
         let mask = self.slots.len().wrapping_sub(1);
-        let mut place = self.home(digest);
-        while self.slots.get(place)?.as_ref()?.0 != *digest {
+        let hash = hash_of(digest);
+        let mut place = self.home(hash);
+        while !self.slots.get(place)?.as_ref()?.holds(hash, digest) {
             place = (place + 1) & mask;
         }
-        let (_, removed) = self.slots.get_mut(place)?.take()?;
+        let removed = self.slots.get_mut(place)?.take()?;
         self.taken -= 1;
         loop {
             place = (place + 1) & mask;
-            let Some((digest, record)) = self.slots.get_mut(place).and_then(Option::take) else {
+            let Some(slot) = self.slots.get_mut(place).and_then(Option::take) else {
                 return Some(removed);
             };
             self.taken -= 1;
-            self.insert(digest, record);
+            self.insert(slot);
         }
     }
 
@@ -125,18 +146,22 @@ impl Slots {
         let doubled = (self.slots.len() * 2).max(8);
         let slots = mem::replace(&mut self.slots, (0..doubled).map(|_| None).collect());
         self.taken = 0;
-        for (digest, record) in slots.into_iter().flatten() {
-            self.insert(digest, record);
+        for slot in slots.into_iter().flatten() {
+            self.insert(slot);
         }
     }
 
     /// Where the chain of a digest begins.
     #[inline]
-    fn home(&self, digest: &KeyDigest) -> usize {
-        let [_, a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
-        let hash = u64::from_le_bytes([a, b, c, d, e, f, g, h]) as usize;
-        hash & self.slots.len().wrapping_sub(1)
+    const fn home(&self, hash: u64) -> usize {
+        hash as usize & self.slots.len().wrapping_sub(1)
     }
+}
+
+#[inline]
+const fn hash_of(digest: &KeyDigest) -> u64 {
+    let [_, a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]
@@ -167,7 +192,7 @@ mod tests {
                     model.remove(digest.as_bytes());
                 } else {
                     let id = format!("ak_{step}");
-                    table.insert(digest, KeyRecord::new(&*id, "org_acme"));
+                    table.insert(KeyRecord::new(&*id, "org_acme").under(digest));
                     model.insert(*digest.as_bytes(), id);
                 }
                 prop_assert_eq!(table.len(), model.len());

@@ -76,23 +76,24 @@ fn every_printed_line_works_when_pasted() {
     let answers: Vec<Value> = answers.map(Result::unwrap).collect();
 
     let success = json!({"msg": "Auth successful"});
-    assert_eq!(answers.len(), 10, "{answers:#?}");
+    assert_eq!(answers.len(), 11, "{answers:#?}");
     assert_eq!(answers[0], success);
     assert_eq!(answers[1], json!({"client_ip": "127.0.0.1"}));
     assert_eq!(answers[2], success);
     assert_eq!(answers[3]["detail"]["code"], "insufficient_scope");
+    assert!(answers[4].is_array(), "the audit log: {}", answers[4]);
     assert_eq!(
-        answers[4],
+        answers[5],
         json!({"id": "org_demo", "api_ip_allowlist": ["203.0.113.0/24"]})
     );
-    assert_eq!(answers[5]["detail"]["code"], "ip_not_allowed");
+    assert_eq!(answers[6]["detail"]["code"], "ip_not_allowed");
     assert_eq!(
-        answers[6],
+        answers[7],
         json!({"id": "org_demo", "api_ip_allowlist": []})
     );
-    assert_eq!(answers[7], json!({"detail": "Invalid or expired API key."}));
-    assert_eq!(answers[8]["revoked"], true);
-    let listed = answers[9]["data"].as_array().unwrap();
+    assert_eq!(answers[8], json!({"detail": "Invalid or expired API key."}));
+    assert_eq!(answers[9]["revoked"], true);
+    let listed = answers[10]["data"].as_array().unwrap();
     let names: Vec<_> = listed
         .iter()
         .map(|key| key["name"].as_str().unwrap())
@@ -100,6 +101,18 @@ fn every_printed_line_works_when_pasted() {
     assert_eq!(names.len(), 2);
     assert!(names.contains(&"ci") && names.iter().any(|name| name.starts_with("ci (rotated ")));
     assert!(listed.iter().all(|key| key["revoked"] == true));
+    let records = answers[10].as_array().unwrap().iter();
+    let events: Vec<_> = records.map(|record| &record["event_type"]).collect();
+    for event in [
+        "external_api_call",
+        "integration_added",
+        "integration_updated",
+    ] {
+        assert!(
+            events.iter().any(|of| **of == event),
+            "{event} in {events:?}"
+        );
+    }
 }
 
 /// A key set in a file, with its issuer.
@@ -267,7 +280,7 @@ fn a_port_that_is_taken_is_named() {
 
 // By default in a file, which outlives the service; what it writes behind is there after a stop.
 #[test]
-fn keys_and_their_last_use_survive_a_restart() {
+fn keys_their_last_use_and_the_audit_log_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (issuer, jwks) = issuer();
     let jwks = jwks.to_str().unwrap();
@@ -297,6 +310,11 @@ fn keys_and_their_last_use_survive_a_restart() {
     assert_eq!(list["data"][0]["id"], key["id"]);
     assert!(list["data"][0]["last_used_at"].is_u64(), "{list}");
     assert_eq!(server.authtest(secret), 200);
+    let (_, log) = server.get("/v1/system_audit_log", &token, "");
+    let types = log.as_array().unwrap().iter().map(|entry| &entry["type"]);
+    let of_type = |name: &str| types.clone().filter(|of| **of == name).count();
+    assert_eq!(of_type("integration_added"), 1, "{log}");
+    assert!(of_type("external_api_call") >= 2, "{log}");
 }
 
 #[test]

@@ -132,10 +132,11 @@ impl KeyServer {
             tokio::spawn(async move {
                 match tls {
                     None => server.converse(socket).await,
-                    Some(tls) => match tls.accept(socket).await {
-                        Ok(socket) => server.converse(socket).await,
-                        Err(_) => {}
-                    },
+                    Some(tls) => {
+                        if let Ok(socket) = tls.accept(socket).await {
+                            server.converse(socket).await;
+                        }
+                    }
                 }
             });
         }

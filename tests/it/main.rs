@@ -5,12 +5,18 @@ mod allowlist;
 mod answers;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt"))]
 mod audit;
+#[cfg(feature = "axum")]
+mod axum;
 #[cfg(feature = "cache")]
 mod cached_store;
 mod compile_fail;
 mod credential;
-#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
+#[cfg(feature = "axum")]
+mod examples;
+#[cfg(feature = "axum")]
+mod hyper;
 #[cfg(feature = "jwt")]
 mod interop;
 #[cfg(feature = "jwt")]
@@ -20,11 +26,15 @@ mod key_server;
 #[cfg(feature = "jwks")]
 mod key_set;
 mod keys;
-#[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
+#[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod kill;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod lifecycle;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod module_graph;
+#[cfg(all(feature = "audit", feature = "openapi"))]
+mod openapi;
 #[cfg(all(feature = "postgres", feature = "audit", feature = "test-util"))]
 mod postgres;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
@@ -41,4 +51,8 @@ mod sockets;
 mod store_faults;
 mod stores;
 mod support;
+#[cfg(all(feature = "axum", feature = "tonic"))]
+mod tonic;
 mod tower;
+#[cfg(feature = "jwt")]
+mod verified;

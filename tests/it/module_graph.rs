@@ -8,7 +8,7 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Each imports only what stands before it. A directory is one room.
-const ORDER: [&str; 37] = [
+const ORDER: [&str; 42] = [
     "scope",
     "clock",
     "allowlist",
@@ -27,13 +27,17 @@ const ORDER: [&str; 37] = [
     "rejection",
     "principal_slot",
     "requirements",
+    "caller",
+    "org_scoped",
     "key_store",
+    "testing",
     "json",
     "jwt",
     "redact",
     "meter",
     "observe",
     "render",
+    "negotiate",
     "grpc",
     "refusal",
     "authenticator",
@@ -43,6 +47,7 @@ const ORDER: [&str; 37] = [
     "require",
     "layer",
     "audit",
+    "tonic",
     "key_admin",
     "axum",
     "manual",

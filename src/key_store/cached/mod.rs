@@ -20,7 +20,7 @@ use self::{
     waiters::Waiters,
 };
 use super::{
-    Invalidations, KeyStore, Lookup, LookupAnswer, PendingLookup, StoreError,
+    Invalidations, KeyStore, Lookup, LookupAnswer, PendingLookup, PresentedKey, StoreError,
     invalidations::Subscriber,
 };
 use crate::{
@@ -245,20 +245,33 @@ impl<S: KeyStore> CachedStore<S> {
         }
     }
 
+    /// What is remembered of the key, or what `ask` gets out of the store.
+    #[inline]
+    fn answer(&self, digest: &KeyDigest, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
+        let now = self.clock.monotonic_millis();
+        match self.flights.at(now, digest) {
+            Some(found) => {
+                self.flights.counters.hit(digest);
+                Lookup::ready(Ok(found))
+            }
+            None => self.miss(now, digest, ask),
+        }
+    }
+
     #[cold]
-    fn miss(&self, now: u64, digest: &KeyDigest) -> Lookup {
+    fn miss(&self, now: u64, digest: &KeyDigest, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
         self.flights.counters.miss();
         match self.flights.begin(now, digest) {
             Begun::Cached(found) => Lookup::ready(Ok(found)),
             Begun::Joined(waiters) => self.wait_for(&waiters),
-            Begun::Load(load) => self.load(load),
+            Begun::Load(load) => self.load(load, ask),
             Begun::Full => Lookup::ready(Err(StoreError::new("too many lookups are under way"))),
         }
     }
 
     /// The store is asked here, and waited for in a task of its own.
-    fn load(&self, load: Load<Waiters>) -> Lookup {
-        match self.store.lookup(&load.digest).into_answer() {
+    fn load(&self, load: Load<Waiters>, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
+        match ask(&self.store).into_answer() {
             Ok(answer) => {
                 finish(load, &answer);
                 Lookup::ready(answer)
@@ -304,14 +317,12 @@ fn overdue(patience: Duration) -> StoreError {
 impl<S: KeyStore> KeyStore for CachedStore<S> {
     #[inline]
     fn lookup(&self, digest: &KeyDigest) -> Lookup {
-        let now = self.clock.monotonic_millis();
-        match self.flights.at(now, digest) {
-            Some(found) => {
-                self.flights.counters.hit(digest);
-                Lookup::ready(Ok(found))
-            }
-            None => self.miss(now, digest),
-        }
+        self.answer(digest, |store| store.lookup(digest))
+    }
+
+    #[inline]
+    fn lookup_presented(&self, key: &PresentedKey<'_>) -> Lookup {
+        self.answer(key.digest(), |store| store.lookup_presented(key))
     }
 
     /// The store's own, or where it has none, what is changed through this cache: so caches can be stacked.

@@ -19,7 +19,7 @@ mod usage;
 
 use std::fmt;
 
-use super::{KeyRecord, KeyRegistry, KeyStore, StoreError};
+use super::{KeyRecord, KeyRegistry, KeyStore, PresentedKey, StoreError};
 use crate::{
     allowlist::IpAllowlist,
     api_key::{ApiKey, Environment, KeyDigest, KeyId},
@@ -165,6 +165,12 @@ async fn created<S: KeyRegistry>(store: &S, record: KeyRecord) -> KeyDigest {
 
 async fn lookup<S: KeyStore>(store: &S, digest: &KeyDigest) -> Option<KeyRecord> {
     answer("lookup", store.lookup(digest).await)
+}
+
+/// What the layer is told of a key.
+async fn presented<S: KeyStore>(store: &S, key: &ApiKey) -> Option<KeyRecord> {
+    let record = store.lookup_presented(&PresentedKey::from(key)).await;
+    answer("lookup_presented", record)
 }
 
 async fn is_live<S: KeyStore>(store: &S, digest: &KeyDigest) -> bool {

@@ -140,7 +140,7 @@ impl Keys {
         tables::read(
             database,
             |org_id, allowlist| self.memory.replace_allowlist(&org_id, allowlist),
-            |digest, record| self.memory.put([(digest, self.adopted(record))]),
+            |record| self.memory.put([self.adopted(record)]),
         )
     }
 
@@ -188,10 +188,11 @@ impl Keys {
         record: KeyRecord,
     ) -> Result<(), StoreError> {
         self.ready().map_err(StoreError::new)?;
-        self.memory.is_free(&digest, &record)?;
+        let record = record.under(digest);
+        self.memory.is_free(&record)?;
         let record = self.adopted(record);
-        self.commit(|tables| tables.put_key(&digest, &record))?;
-        self.memory.put([(digest, record)]);
+        self.commit(|tables| tables.put_key(&record))?;
+        self.memory.put([record]);
         Ok(())
     }
 
@@ -203,18 +204,18 @@ impl Keys {
         now: u64,
     ) -> Result<bool, StoreError> {
         self.ready().map_err(StoreError::new)?;
-        let old = self.memory.entry(replacement.org_id(), key_id);
-        let Some((old_digest, old)) = old.filter(|(_, old)| old.is_live_at(now)) else {
+        let old = self.memory.key(replacement.org_id(), key_id);
+        let Some(old) = old.filter(|old| old.is_live_at(now)) else {
             return Ok(false);
         };
-        self.memory.is_free(&digest, &replacement)?;
-        let old = old.with_revoked_at(now);
-        let replacement = self.adopted(replacement);
+        let replacement = replacement.under(digest);
+        self.memory.is_free(&replacement)?;
+        let (old, new) = (old.with_revoked_at(now), self.adopted(replacement));
         self.commit(|tables| {
-            tables.put_key(&old_digest, &old)?;
-            tables.put_key(&digest, &replacement)
+            tables.put_key(&old)?;
+            tables.put_key(&new)
         })?;
-        self.memory.put([(old_digest, old), (digest, replacement)]);
+        self.memory.put([old, new]);
         Ok(true)
     }
 
@@ -225,15 +226,15 @@ impl Keys {
         now: u64,
     ) -> Result<Option<Revocation>, StoreError> {
         self.ready().map_err(StoreError::new)?;
-        let Some((digest, record)) = self.memory.entry(org_id, key_id) else {
+        let Some(record) = self.memory.key(org_id, key_id) else {
             return Ok(None);
         };
         if record.is_revoked() {
             return Ok(Some(Revocation::new(record, false)));
         }
         let record = record.with_revoked_at(now);
-        self.commit(|tables| tables.put_key(&digest, &record))?;
-        self.memory.put([(digest, record.clone())]);
+        self.commit(|tables| tables.put_key(&record))?;
+        self.memory.put([record.clone()]);
         Ok(Some(Revocation::new(record, true)))
     }
 

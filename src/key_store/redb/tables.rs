@@ -83,9 +83,9 @@ fn schema(transaction: &WriteTransaction) -> Result<u32, Error> {
 pub(super) struct Tables<'a>(pub(super) &'a WriteTransaction);
 
 impl Tables<'_> {
-    pub(super) fn put_key(&self, digest: &KeyDigest, record: &KeyRecord) -> Result<(), Error> {
+    pub(super) fn put_key(&self, record: &KeyRecord) -> Result<(), Error> {
         let id = id_of(record.org_id(), record.key_id());
-        let row = KeyRow::of(record).to_bytes(digest)?;
+        let row = KeyRow::of(record).to_bytes(record.digest())?;
         self.0.open_table(KEYS)?.insert(&id[..], &row[..])?;
         match record.last_used_at() {
             Some(last_used_at) => self.put_last_used(&id, last_used_at),
@@ -123,7 +123,7 @@ impl Tables<'_> {
 pub(super) fn read(
     database: &Database,
     mut put_allowlist: impl FnMut(OrgId, IpAllowlist),
-    mut put_key: impl FnMut(KeyDigest, KeyRecord),
+    mut put_key: impl FnMut(KeyRecord),
 ) -> Result<(), Error> {
     let transaction = database.begin_read()?;
     for row in transaction.open_table(ORGANIZATIONS)?.iter()? {
@@ -148,7 +148,7 @@ pub(super) fn read(
         if let Some(last_used_at) = last_used.get(id.value())? {
             record = record.with_last_used_at(seconds(last_used_at.value())?);
         }
-        put_key(digest, record);
+        put_key(record.under(digest));
     }
     Ok(())
 }

@@ -1,0 +1,103 @@
+//! The main outcomes, for `benches/gate` to count the instructions of: `instructions OUTCOME REPETITIONS`. Without
+//! arguments it runs every one once.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use coverbase_auth::{CoverbaseAuthLayer, Requirement, RequirementsLayer, Scope};
+use http::Request;
+use support::{Bare, Down, PATH, from_peer, key, layer, presenting, request, restricted, routed, serve};
+use tower::{Layer, Service};
+
+const KEYS: u64 = 1000;
+
+/// Name, and what is called how often.
+type Outcome = (&'static str, fn(usize));
+
+const OUTCOMES: &[Outcome] = &[
+    ("bare", |n| run(n, Bare, keyed(1))),
+    ("bare-routed", |n| run(n, Bare, routed(keyed(1)))),
+    ("bare-from-peer", |n| run(n, Bare, from_peer(keyed(0)))),
+    ("bare-anonymous", |n| run(n, Bare, request(None))),
+    ("bare-anonymous-routed", |n| run(n, Bare, routed(request(None)))),
+    ("key", |n| run(n, auth(), keyed(1))),
+    ("key-routed", |n| run(n, auth(), routed(keyed(1)))),
+    ("bare-slot", |n| run(n, table().layer(Bare), keyed(1))),
+    ("key-slot", |n| run(n, (table(), layer(KEYS)).layer(Bare), keyed(1))),
+    ("key-allowlist", |n| run(n, restricted(100).layer(Bare), from_peer(keyed(0)))),
+    ("missing", |n| run(n, auth(), request(None))),
+    ("missing-routed", |n| run(n, auth(), routed(request(None)))),
+    ("malformed", |n| run(n, auth(), presenting("a,b"))),
+    ("unknown", |n| run(n, auth(), keyed(KEYS))),
+    ("unknown-routed", |n| run(n, auth(), routed(keyed(KEYS)))),
+    ("insufficient-scope", |n| run(n, demanding(), keyed(1))),
+    #[cfg(all(feature = "jwt", feature = "test-util"))]
+    ("bare-session", |n| run(n, Bare, sessions().1)),
+    #[cfg(all(feature = "jwt", feature = "test-util"))]
+    ("session-seen", |n| {
+        let (auth, request) = sessions();
+        run(n, auth.layer(Bare), request);
+    }),
+    ("unavailable", |n| run(n, unavailable(), keyed(1))),
+];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|it| !it.starts_with('-'));
+    let outcome = arguments.next();
+    let repetitions = arguments.next().map_or(1, |it| it.parse().expect("a number"));
+    let chosen = |name: &str| outcome.as_ref().is_none_or(|outcome| outcome == name);
+    for (_, run) in OUTCOMES.iter().filter(|(name, _)| chosen(name)) {
+        run(repetitions);
+    }
+}
+
+/// What is made once, for the process or by the allocator, is made in calls that are not counted.
+fn run<S: Service<Request<()>>>(repetitions: usize, mut service: S, request: Request<()>) {
+    for _ in 0..10 {
+        serve(&mut service, request.clone());
+    }
+    for _ in 0..repetitions {
+        counted(&mut service, request.clone());
+    }
+}
+
+/// `benches/gate` collects inside of this function alone.
+#[inline(never)]
+fn counted<S: Service<Request<()>>>(service: &mut S, request: Request<()>) {
+    serve(service, request);
+}
+
+fn auth() -> impl Service<Request<()>> {
+    layer(KEYS).layer(Bare)
+}
+
+/// Hands each request on with its route's requirement and a place for the principal.
+fn table() -> RequirementsLayer {
+    let requirement = Requirement::scope(Scope::AUDIT_READ);
+    RequirementsLayer::new().any(PATH, requirement).with_principal_slot()
+}
+
+fn demanding() -> impl Service<Request<()>> {
+    let requirement = Requirement::scope(Scope::KEYS_MANAGE);
+    layer(KEYS).with_requirement(requirement).layer(Bare)
+}
+
+fn unavailable() -> impl Service<Request<()>> {
+    CoverbaseAuthLayer::new(Down::new()).layer(Bare)
+}
+
+fn keyed(number: u64) -> Request<()> {
+    presenting(key(number).expose_secret())
+}
+
+/// A layer that takes session tokens, and a request with one.
+#[cfg(all(feature = "jwt", feature = "test-util"))]
+fn sessions() -> (CoverbaseAuthLayer, Request<()>) {
+    use coverbase_auth::jwt::{JwtVerifier, TestIssuer};
+
+    let issuer = TestIssuer::new("https://clerk.example.com");
+    let verifier = JwtVerifier::new(issuer.issuer(), issuer.key_set())
+        .with_authorized_parties([TestIssuer::AUTHORIZED_PARTY]);
+    let auth = layer(KEYS).with_jwt(verifier);
+    (auth, presenting(&issuer.token().sign()))
+}
