@@ -5,18 +5,17 @@
 //! ```
 
 use std::{
-    io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr, sync::Arc,
-    time::Duration,
+    error::Error, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, str::FromStr,
+    sync::Arc, time::Duration,
 };
 
 use clap::Parser;
 use coverbase_auth::{
-    ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, KeyStore,
-    MemoryStore, RedbStore, StoreError, SystemClock,
+    CachedStore, ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet,
+    KeyStore, MemoryStore, PostgresStore, RedbStore, StoreError, SystemClock,
     audit::{AuditLayer, AuditQueue, AuditStore, MemoryAuditLog},
     axum::routes::{self, Routes},
     jwt::TestIssuer,
-    key_store::OpenError,
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify, time::sleep};
 
@@ -30,8 +29,14 @@ struct Options {
     #[arg(long, env = "COVERBASE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Where keys are kept: in a file, `redb://PATH`, or until the service stops, `memory`
-    #[arg(long, env = "COVERBASE_STORE", default_value = "redb://coverbase.redb")]
+    /// Where keys are kept: in a file, `redb://PATH`; for several instances, `postgres://USER@HOST/DATABASE`; or until the
+    /// service stops, `memory`
+    #[arg(
+        long,
+        env = "COVERBASE_STORE",
+        default_value = "redb://coverbase.redb",
+        hide_env_values = true
+    )]
     store: StoreUrl,
 
     /// The key set that session tokens are verified with, a file; without one the service makes a signing key of its own
@@ -64,6 +69,7 @@ struct Options {
 enum StoreUrl {
     Memory,
     Redb(PathBuf),
+    Postgres(String),
 }
 
 impl FromStr for StoreUrl {
@@ -73,7 +79,8 @@ impl FromStr for StoreUrl {
         match url.split_once("://") {
             None if url == "memory" => Ok(Self::Memory),
             Some(("redb", path)) if !path.is_empty() => Ok(Self::Redb(path.into())),
-            _ => Err("expected `redb://PATH` or `memory`"),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.to_owned())),
+            _ => Err("expected `redb://PATH`, `postgres://USER@HOST/DATABASE` or `memory`"),
         }
     }
 }
@@ -82,13 +89,15 @@ impl FromStr for StoreUrl {
 enum Store {
     Memory(MemoryStore, Arc<MemoryAuditLog>),
     Redb(RedbStore),
+    Postgres(PostgresStore),
 }
 
 impl Store {
-    fn open(url: &StoreUrl) -> Result<Self, OpenError> {
+    async fn open(url: &StoreUrl) -> Result<Self, Box<dyn Error>> {
         Ok(match url {
             StoreUrl::Memory => Self::Memory(MemoryStore::new(), Arc::default()),
             StoreUrl::Redb(path) => Self::Redb(RedbStore::open(path)?),
+            StoreUrl::Postgres(url) => Self::Postgres(PostgresStore::connect(url).await?),
         })
     }
 
@@ -96,6 +105,7 @@ impl Store {
         match self {
             Self::Memory(store, _) => Arc::new(store.clone()),
             Self::Redb(store) => Arc::new(store.clone()),
+            Self::Postgres(store) => Arc::new(CachedStore::new(store.clone())),
         }
     }
 
@@ -103,6 +113,7 @@ impl Store {
         match self {
             Self::Memory(store, _) => KeyAdmin::new(store.clone()),
             Self::Redb(store) => KeyAdmin::new(store.clone()),
+            Self::Postgres(store) => KeyAdmin::new(store.clone()),
         }
     }
 
@@ -110,6 +121,7 @@ impl Store {
         match self {
             Self::Memory(_, log) => Arc::clone(log) as _,
             Self::Redb(store) => Arc::new(store.clone()),
+            Self::Postgres(store) => Arc::new(store.clone()),
         }
     }
 
@@ -118,6 +130,7 @@ impl Store {
         match self {
             Self::Memory(..) => Ok(()),
             Self::Redb(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
         }
     }
 }
@@ -137,8 +150,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
-    let store = Store::open(&options.store)?;
+async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
+    let store = Store::open(&options.store).await?;
     let client_ip = ClientIpSource::trusted_proxies(options.trusted_proxies);
 
     let (key_set, own_issuer) = match &options.jwks {

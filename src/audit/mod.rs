@@ -29,9 +29,9 @@ mod future;
 mod id;
 mod layer;
 mod memory;
+mod pending;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod pending;
 mod query;
 mod queue;
 mod record;

@@ -22,7 +22,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let features = if cfg!(feature = "full") {
         "full"
     } else {
-        "audit,axum,jwt,redb,test-util"
+        "audit,axum,jwt,postgres,redb,test-util"
     };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)

@@ -19,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio_postgres::NoTls;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio_postgres::{Client, NoTls};
 
 /// Starts and stops a server as it is told, and when nobody is there any more to tell it anything, however that came to be,
 /// stops it and removes what it has left.
@@ -54,6 +56,8 @@ pub(super) fn shared() -> &'static Cluster {
 pub(super) struct Cluster {
     pub(super) port: u16,
     pub(super) folder: PathBuf,
+    /// The certificate of the authority that has signed its own.
+    pub(super) authority: PathBuf,
     supervisor: Child,
 }
 
@@ -76,8 +80,8 @@ impl Cluster {
             .unwrap();
         assert!(init.status.success(), "{init:?}");
         fs::write(data.join("pg_hba.conf"), ACCESS).unwrap();
-        install(&data, "server.crt", include_bytes!("tls/server.crt"), owner);
-        install(&data, "server.key", include_bytes!("tls/server.key"), owner);
+        let authority = folder.join("authority.pem");
+        certify(&data, &authority, owner);
 
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -108,6 +112,7 @@ impl Cluster {
         let cluster = Self {
             port,
             folder,
+            authority,
             supervisor,
         };
         cluster.wait_until(true);
@@ -116,39 +121,45 @@ impl Cluster {
 
     /// A database of its own, empty.
     pub(super) async fn database(&self) -> Database<'_> {
+        self.new_database(Turn::Shared(TURNS.read().await)).await
+    }
+
+    /// The same, for a test that looks at the clock: no other test with a database runs meanwhile.
+    pub(super) async fn database_alone(&self) -> Database<'_> {
+        self.new_database(Turn::Alone(TURNS.write().await)).await
+    }
+
+    async fn new_database(&self, turn: Turn) -> Database<'_> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let postgres = Database {
-            cluster: self,
-            name: "postgres".to_owned(),
-        };
         let create = format!("CREATE DATABASE {name} TEMPLATE template0");
-        postgres
-            .client()
-            .await
-            .batch_execute(&create)
-            .await
-            .unwrap();
+        let postgres = connect(&Self::url(self.port, "postgres")).await;
+        postgres.batch_execute(&create).await.unwrap();
         Database {
             cluster: self,
             name,
+            _turn: turn,
         }
     }
 
+    fn url(port: u16, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable")
+    }
+
     /// As if somebody had pulled the plug.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&self) {
         self.tell("stop");
         self.wait_until(false);
     }
 
     /// Puts the plug back in.
-    pub(super) fn start_again(&mut self) {
+    pub(super) fn start_again(&self) {
         self.tell("start");
         self.wait_until(true);
     }
 
-    fn tell(&mut self, command: &str) {
-        let stdin = self.supervisor.stdin.as_mut().unwrap();
+    fn tell(&self, command: &str) {
+        let mut stdin = self.supervisor.stdin.as_ref().unwrap();
         writeln!(stdin, "{command}").unwrap();
     }
 
@@ -179,9 +190,18 @@ impl Drop for Cluster {
     }
 }
 
+static TURNS: RwLock<()> = RwLock::const_new(());
+
+#[expect(dead_code, reason = "they are held")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
 pub(super) struct Database<'c> {
     cluster: &'c Cluster,
     pub(super) name: String,
+    _turn: Turn,
 }
 
 impl Database<'_> {
@@ -191,17 +211,19 @@ impl Database<'_> {
 
     /// By way of another port, where a proxy listens.
     pub(super) fn url_by(&self, port: u16) -> String {
-        let name = &self.name;
-        format!("postgres://postgres@127.0.0.1:{port}/{name}?sslmode=disable")
+        Cluster::url(port, &self.name)
     }
 
     /// A client without any of the crate's.
-    pub(super) async fn client(&self) -> tokio_postgres::Client {
-        let connection = tokio_postgres::connect(&self.url(), NoTls).await;
-        let (client, connection) = connection.unwrap();
-        tokio::spawn(connection);
-        client
+    pub(super) async fn client(&self) -> Client {
+        connect(&self.url()).await
     }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
 /// The folder of the newest `initdb`, looked for as a shell would, and where Debian hides it.
@@ -247,9 +269,23 @@ fn command(program: impl Into<OsString>, (uid, gid): (u32, u32)) -> Command {
     command
 }
 
-fn install(folder: &Path, name: &str, content: &[u8], (uid, gid): (u32, u32)) {
-    let file = folder.join(name);
-    fs::write(&file, content).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    chown(&file, Some(uid), Some(gid)).unwrap();
+/// Gives the server a certificate for `localhost`, by an authority of its own.
+fn certify(data: &Path, authority: &Path, (uid, gid): (u32, u32)) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    fs::write(authority, issuer.pem()).unwrap();
+
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    for (name, pem) in [
+        ("server.crt", certificate.pem()),
+        ("server.key", key.serialize_pem()),
+    ] {
+        let file = data.join(name);
+        fs::write(&file, pem).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&file, Some(uid), Some(gid)).unwrap();
+    }
 }

@@ -110,7 +110,7 @@ async fn a_unix_socket_is_a_folder_in_the_url() {
 #[ignore = "needs PostgreSQL: tests/run"]
 async fn tls_is_what_sslmode_says() {
     let database = shared().database().await;
-    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/postgres/tls/ca.crt");
+    let authority = shared().authority.display();
     let (port, name) = (shared().port, &database.name);
     let url = |host: &str, options: &str| {
         format!("postgres://postgres@{host}:{port}/{name}?hostaddr=127.0.0.1&{options}")

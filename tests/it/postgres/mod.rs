@@ -2,8 +2,12 @@
 
 mod cluster;
 mod connect;
+mod fleet;
 mod hostile;
+mod outage;
 mod proxy;
+#[cfg(feature = "full")]
+mod service;
 mod store;
 
 use std::time::Duration;

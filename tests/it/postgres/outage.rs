@@ -1,0 +1,119 @@
+//! The database goes away, and comes back.
+
+use std::time::{Duration, Instant};
+
+use coverbase_auth::{ApiKey, Environment, KeyRecord, KeyRegistry};
+use http::{StatusCode, header::RETRY_AFTER};
+
+use super::{
+    NOW, acme,
+    cluster::{Cluster, shared},
+    eventually,
+    fleet::{Instance, warm_key},
+    proxy::{Proxy, Weather},
+};
+
+/// From a request to its answer at the most, while the database is away (C31).
+const LIMIT: Duration = Duration::from_millis(300);
+
+async fn timed_status(instance: &Instance, key: &ApiKey) -> StatusCode {
+    let began = Instant::now();
+    let response = instance.respond(key).await;
+    let elapsed = began.elapsed();
+    assert!(elapsed <= LIMIT, "{elapsed:?}");
+    let is_unavailable = response.status() == 503;
+    assert_eq!(response.headers().contains_key(RETRY_AFTER), is_unavailable);
+    response.status()
+}
+
+// C31, T20
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn a_database_that_is_down_is_a_503_and_the_first_request_after_it_works() {
+    let cluster = Cluster::start();
+    let database = cluster.database_alone().await;
+    let instance = Instance::connect(&database.url()).await;
+    let (_, warm) = warm_key(&database, &[&instance]).await;
+    for _ in 0..3 {
+        let cold = ApiKey::generate(Environment::Live);
+        let record = KeyRecord::new(format!("ak_{:?}", Instant::now()), acme());
+        let created = instance.store.create(cold.digest(), record).await;
+        created.unwrap();
+
+        cluster.stop();
+        for _ in 0..20 {
+            assert_eq!(timed_status(&instance, &cold).await, 503);
+            // Until it has noticed that it hears of nothing any more, it believes what it knows.
+            let status = timed_status(&instance, &warm).await;
+            assert!([200, 503].contains(&status.as_u16()), "{status}");
+        }
+        let began = Instant::now();
+        assert!(instance.store.list(&acme()).await.is_err());
+        assert!(began.elapsed() < Duration::from_secs(3));
+
+        cluster.start_again();
+        assert_eq!(instance.status(&warm).await, 200, "the first request");
+        assert_eq!(instance.status(&cold).await, 200);
+        assert!(instance.store.list(&acme()).await.is_ok());
+    }
+    eventually("it is caching again", async || {
+        instance.has_cached(&warm).await
+    })
+    .await;
+}
+
+// C31, T20: nothing is refused, nothing is answered.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn a_database_that_says_nothing_is_a_503_in_time() {
+    let database = shared().database_alone().await;
+    let proxy = Proxy::before(shared().port).await;
+    let instance = Instance::connect(&database.url_by(proxy.port)).await;
+    let (id, warm) = warm_key(&database, &[&instance]).await;
+    for _ in 0..2 {
+        proxy.set(Weather::Silent);
+        for _ in 0..10 {
+            let cold = ApiKey::generate(Environment::Live);
+            assert_eq!(timed_status(&instance, &cold).await, 503);
+        }
+        let began = Instant::now();
+        assert!(instance.store.find(&acme(), &id).await.is_err());
+        assert!(began.elapsed() < Duration::from_secs(3));
+        eventually("it has noticed", async || {
+            instance.status(&warm).await == 503
+        })
+        .await;
+
+        proxy.set(Weather::Fair);
+        assert_eq!(instance.status(&warm).await, 200, "the first request");
+    }
+}
+
+/// A database that comes and goes with every other request.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn a_database_that_flaps_is_never_a_401() {
+    let database = shared().database_alone().await;
+    let proxy = Proxy::before(shared().port).await;
+    let instance = Instance::connect(&database.url_by(proxy.port)).await;
+    let (_, key) = warm_key(&database, &[&instance]).await;
+    for _ in 0..20 {
+        proxy.set(Weather::Refusing);
+        for _ in 0..5 {
+            instance.cache.flush();
+            assert_eq!(timed_status(&instance, &key).await, 503);
+        }
+        proxy.set(Weather::Fair);
+        instance.cache.flush();
+        assert_eq!(instance.status(&key).await, 200);
+    }
+    // What was used while it was away is written when it is back.
+    eventually("the use is written", async || {
+        instance.store.flush().await.is_ok()
+    })
+    .await;
+    let client = database.client().await;
+    let used = "SELECT last_used_at FROM coverbase_auth.api_keys";
+    let row = client.query_one(used, &[]).await.unwrap();
+    assert!(row.get::<_, Option<i64>>(0) > Some(i64::try_from(NOW).unwrap()));
+}
