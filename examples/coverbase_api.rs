@@ -13,7 +13,7 @@ use coverbase_auth::{
     ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet, MemoryStore,
     SystemClock,
     axum::routes::{self, Routes},
-    jwt::TestIssuer,
+    jwt::{KeySetError, TestIssuer},
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify, time::sleep};
 
@@ -31,8 +31,8 @@ struct Options {
     #[arg(long, env = "COVERBASE_STORE", default_value = "memory")]
     store: Store,
 
-    /// The key set that session tokens are verified with, a file; without one the service makes a signing key of its own
-    #[arg(long, env = "COVERBASE_JWKS", value_name = "FILE")]
+    /// The key set that session tokens are verified with, a file or an https address; without one the service makes a signing key of its own
+    #[arg(long, env = "COVERBASE_JWKS", value_name = "FILE-OR-URL")]
     jwks: Option<String>,
 
     /// The issuer of session tokens
@@ -94,7 +94,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     let client_ip = ClientIpSource::trusted_proxies(options.trusted_proxies);
 
     let (key_set, own_issuer) = match &options.jwks {
-        Some(path) => (KeySet::from_file(path)?, None),
+        Some(place) => (key_set(place)?, None),
         None => {
             let issuer = TestIssuer::new(&options.issuer);
             (issuer.key_set(), Some(issuer))
@@ -151,6 +151,14 @@ fn print(text: &str) {
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
+}
+
+fn key_set(place: &str) -> Result<KeySet, KeySetError> {
+    #[cfg(feature = "jwks")]
+    if place.contains("://") {
+        return KeySet::url(place);
+    }
+    KeySet::from_file(place)
 }
 
 /// A session of an administrator, good for an hour.

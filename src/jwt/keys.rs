@@ -102,7 +102,7 @@ fn usable<'a>(
     Ok((kid, VerifyingKey::from_jwk(jwk)?))
 }
 
-/// A key of a [`KeySet`] that is not used, with the reason. Its text is escaped, fit for a log.
+/// A key of a [`KeySet`](crate::jwt::KeySet) that is not used, with the reason. Its text is escaped, fit for a log.
 ///
 /// ```
 /// # use coverbase_auth::jwt::KeySet;
@@ -141,7 +141,7 @@ impl fmt::Display for RefusedKey {
     }
 }
 
-/// Why there is no [`KeySet`]: for the person who builds the layer. Its text names the file or the address, where there is one, and what to mend.
+/// Why there is no [`KeySet`](crate::jwt::KeySet): for the person who builds the layer. Its text names the file or the address, where there is one, and what to mend.
 #[derive(Debug)]
 pub struct KeySetError {
     /// The file or the address.
