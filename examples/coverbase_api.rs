@@ -15,7 +15,7 @@ use coverbase_auth::{
     KeyStore, MemoryStore, PostgresStore, RedbStore, StoreError, SystemClock,
     audit::{AuditLayer, AuditQueue, AuditStore, MemoryAuditLog},
     axum::routes::{self, Routes},
-    jwt::TestIssuer,
+    jwt::{KeySetError, TestIssuer},
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify, time::sleep};
 
@@ -39,8 +39,8 @@ struct Options {
     )]
     store: StoreUrl,
 
-    /// The key set that session tokens are verified with, a file; without one the service makes a signing key of its own
-    #[arg(long, env = "COVERBASE_JWKS", value_name = "FILE")]
+    /// The key set that session tokens are verified with, a file or an https address; without one the service makes a signing key of its own
+    #[arg(long, env = "COVERBASE_JWKS", value_name = "FILE-OR-URL")]
     jwks: Option<String>,
 
     /// The issuer of session tokens
@@ -155,7 +155,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let client_ip = ClientIpSource::trusted_proxies(options.trusted_proxies);
 
     let (key_set, own_issuer) = match &options.jwks {
-        Some(path) => (KeySet::from_file(path)?, None),
+        Some(place) => (key_set(place)?, None),
         None => {
             let issuer = TestIssuer::new(&options.issuer);
             (issuer.key_set(), Some(issuer))
@@ -222,6 +222,14 @@ fn print(text: &str) {
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
+}
+
+fn key_set(place: &str) -> Result<KeySet, KeySetError> {
+    #[cfg(feature = "jwks")]
+    if place.contains("://") {
+        return KeySet::url(place);
+    }
+    KeySet::from_file(place)
 }
 
 /// A session of an administrator, good for an hour.

@@ -169,8 +169,8 @@ impl Authenticator {
         if record.is_expired_at(now) {
             return Err(invalid_key("expired"));
         }
-        if !self.is_from_allowed_address(&record, call.parts) {
-            let rejection = Rejection::new(RejectionKind::IpNotAllowed);
+        if let Some(fault) = self.fault_of_address(&record, call.parts) {
+            let rejection = Rejection::because(RejectionKind::IpNotAllowed, fault);
             return Err(rejection.of(record.into_principal()));
         }
         record.stamp_last_used(now);
@@ -179,9 +179,17 @@ impl Authenticator {
 
     /// `C22`–`C24`. Nobody looks for the client's address unless somebody asks for it.
     #[inline]
-    fn is_from_allowed_address(&self, record: &KeyRecord, parts: &Parts) -> bool {
+    fn fault_of_address(&self, record: &KeyRecord, parts: &Parts) -> Option<&'static str> {
         let allowlist = record.allowlist();
-        allowlist.is_empty() || allowlist.permits(self.client_ip.client_ip(parts))
+        if allowlist.is_empty() {
+            return None;
+        }
+        let client_ip = self.client_ip.client_ip(parts);
+        let fault = match client_ip {
+            Some(_) => "not on the allowlist",
+            None => "the client's address is unknown: see ClientIpSource",
+        };
+        (!allowlist.permits(client_ip)).then_some(fault)
     }
 
     /// A token that is the same as one that has passed is well formed, signed and claims what it must.

@@ -45,6 +45,8 @@
 //! | refusals in another form | [`ProblemJson`], [`Negotiated`], [`Render`] |
 //! | to test all that | [`testing`], and [the manual](manual::testing) |
 //!
+//! Import by name: `use coverbase_auth::*` brings a module `axum` that stands in the way of the crate.
+//!
 //! The manual: [how to](manual::how_to), [defaults and their reasons](manual::defaults), [threats](manual::threats),
 //! [testing](manual::testing), [migrating](manual::migrating), [observability](manual::observability).
 //!

@@ -16,7 +16,10 @@ use async_trait::async_trait;
 use crate::{
     allowlist::IpAllowlist,
     api_key::{KeyDigest, KeyId},
-    key_store::{Invalidations, KeyRecord, KeyRegistry, KeyStore, Lookup, Revocation, StoreError},
+    key_store::{
+        Invalidations, KeyRecord, KeyRegistry, KeyStore, Lookup, PresentedKey, Revocation,
+        StoreError,
+    },
     org_id::OrgId,
     principal::{Principal, Role, UserIdentity},
     scope::Scopes,
@@ -127,6 +130,13 @@ impl<S: KeyStore> KeyStore for FaultyStore<S> {
     fn lookup(&self, digest: &KeyDigest) -> Lookup {
         match self.answering() {
             Ok(store) => store.lookup(digest),
+            Err(error) => Lookup::ready(Err(error)),
+        }
+    }
+
+    fn lookup_presented(&self, key: &PresentedKey<'_>) -> Lookup {
+        match self.answering() {
+            Ok(store) => store.lookup_presented(key),
             Err(error) => Lookup::ready(Err(error)),
         }
     }

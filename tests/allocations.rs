@@ -176,6 +176,28 @@ fn an_admitted_request_allocates_nothing_of_the_layers_own() {
     assert_eq!(counts, [""; 0]);
 }
 
+// The hot path of sessions: as that of keys.
+#[cfg(feature = "jwt")]
+#[test]
+fn a_session_that_is_known_allocates_nothing_of_the_layers_own() {
+    use coverbase_auth::jwt::{Algorithm, JwtVerifier, TestIssuer};
+
+    for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa] {
+        let issuer = TestIssuer::new("https://clerk.coverbase.test").with_algorithm(algorithm);
+        let verifier = JwtVerifier::new(issuer.issuer(), issuer.key_set())
+            .with_authorized_parties([TestIssuer::AUTHORIZED_PARTY]);
+        let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);
+        let token = issuer.token().sign();
+        let (first, _) = serve(layer.layer(Inner), request(&token, 5));
+        let (total, response) = serve(layer.layer(Inner), request(&token, 5));
+        let principal = Principal::of(response.extensions()).expect("admitted");
+        let (principal, mut by_hand) = (principal.clone(), request(&token, 5));
+        let (own, _) = allocations_of(|| by_hand.extensions_mut().insert(principal));
+        assert_eq!(total, own, "{algorithm}");
+        assert!(first > own, "{algorithm}: the counter counts");
+    }
+}
+
 // A table outside makes the room: the requirement and the principal's place are one extension, filled where it lies.
 #[test]
 fn a_slot_spares_the_layer_every_allocation() {

@@ -260,7 +260,7 @@ mod tests {
             ("any", "", "begins with `/`"),
             ("GET", "/c/:id", "write `{name}`"),
             ("GET", "/c/*", "write `{name}`"),
-            ("GET", "/c/{", "parameters"),
+            ("GET", "/c/{", "valid name"),
             ("any", "/a/{id}", "already"),
             ("GET", "/b", "already"),
             ("GET", "/a/{name}", "one name"),

@@ -110,11 +110,15 @@ impl PostgresConfig {
         }
     }
 
-    /// How long a call may take, waiting for a connection included, before it fails; two seconds by default. A
-    /// `CachedStore` in front has a shorter deadline of its own, after which the load may still come in.
+    /// How long a call may take, waiting for a connection included, before it fails; two seconds by default, an hour at
+    /// most. A [`CachedStore`](crate::CachedStore) in front has a shorter deadline of its own, after which the load may still
+    /// come in.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self {
+            timeout: timeout.min(Duration::from_secs(3600)),
+            ..self
+        }
     }
 }
 

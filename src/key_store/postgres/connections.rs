@@ -95,7 +95,7 @@ impl Connections {
         let mut loan = Loan::new(client, &self.pool);
         let answer = within(deadline, loan.rows(statement, parameters)).await?;
         loan.is_answered = true;
-        Ok(answer?)
+        answer
     }
 }
 
@@ -117,16 +117,10 @@ impl<'a> Loan<'a> {
         }
     }
 
-    async fn rows(
-        &self,
-        statement: &str,
-        parameters: Parameters<'_>,
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let Some(client) = &self.client else {
-            return Ok(Vec::new());
-        };
+    async fn rows(&self, statement: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
+        let client = self.client.as_ref().ok_or_else(Failure::no_answer)?;
         let statement = client.prepare_cached(statement).await?;
-        client.query(&statement, parameters).await
+        Ok(client.query(&statement, parameters).await?)
     }
 }
 

@@ -42,7 +42,7 @@ use crate::{
 
 /// Keys in PostgreSQL, shared by every instance of a service. Clones are one store.
 ///
-/// Each lookup is a query; put a `CachedStore` in front. What one instance changes the others hear of within milliseconds
+/// Each lookup is a query; put a [`CachedStore`](crate::CachedStore) in front. What one instance changes the others hear of within milliseconds
 /// (`LISTEN`), and their caches let go of it; while an instance cannot hear, which it notices within five seconds, its caches
 /// are bypassed. `LISTEN` and prepared statements need a connection to the server itself: a pooler between must pool
 /// sessions, not transactions.
@@ -51,13 +51,13 @@ use crate::{
 /// five seconds; [`close`](Self::close) writes the rest.
 ///
 /// ```no_run
-/// use coverbase_auth::{CoverbaseAuthLayer, KeyAdmin, PostgresStore};
+/// use coverbase_auth::{CachedStore, CoverbaseAuthLayer, KeyAdmin, PostgresStore};
 ///
 /// # async fn connect() -> Result<(), coverbase_auth::key_store::ConnectError> {
 /// let store = PostgresStore::connect("postgres://auth@db.internal/coverbase?sslmode=require").await?;
 ///
 /// let admin = KeyAdmin::new(store.clone());
-/// let layer = CoverbaseAuthLayer::new(store.clone());
+/// let layer = CoverbaseAuthLayer::new(CachedStore::new(store.clone()));
 /// # let _ = (admin, layer);
 /// # Ok(())
 /// # }

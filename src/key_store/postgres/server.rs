@@ -27,14 +27,19 @@ pub(super) struct Server {
 impl Server {
     /// `None` where the URL cannot be read. Why is not said: a part of it may be a part of the password.
     pub(super) fn parse(url: &str) -> Option<Self> {
-        let (url, trust) = split_tls(url)?;
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return None;
+        }
+        let (url, tls) = split_tls(url)?;
         let mut config: Config = url.parse().ok()?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return None;
         }
-        if let Some((mode, _)) = &trust {
-            config.ssl_mode(*mode);
-        }
+        // A mode that was found by the client library alone was written in a way that must not decide about trust.
+        let default = (SslMode::Prefer, Trust::Anybody);
+        let (mode, trust) =
+            tls.or_else(|| (config.get_ssl_mode() == default.0).then_some(default))?;
+        config.ssl_mode(mode);
         // A standby lags behind: a revoked key would live on in it.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         if config.get_tcp_user_timeout().is_none() {
@@ -43,7 +48,6 @@ impl Server {
         if config.get_application_name().is_none() {
             config.application_name("coverbase-auth");
         }
-        let trust = trust.map_or(Trust::Anybody, |(_, trust)| trust);
         Some(Self { config, trust })
     }
 
@@ -127,4 +131,71 @@ fn split_tls(url: &str) -> Option<(String, Option<(SslMode, Trust)>)> {
     let rest = rest.join("&");
     let separator = if rest.is_empty() { "" } else { "?" };
     Some((format!("{base}{separator}{rest}"), tls))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERIFIED: Trust = Trust::Authorities(None);
+
+    #[test]
+    fn no_spelling_of_sslmode_encrypts_without_verifying_or_downgrades() {
+        for (query, expected) in [
+            ("", Some((SslMode::Prefer, Trust::Anybody))),
+            ("?sslmode=prefer", Some((SslMode::Prefer, Trust::Anybody))),
+            ("?sslmode=disable", Some((SslMode::Disable, Trust::Anybody))),
+            ("?sslmode=require", Some((SslMode::Require, VERIFIED))),
+            ("?sslmode=verify-ca", Some((SslMode::Require, VERIFIED))),
+            (
+                "?application_name=a&sslmode=verify-full",
+                Some((SslMode::Require, VERIFIED)),
+            ),
+            (
+                "?sslmode=disable&sslmode=require",
+                Some((SslMode::Require, VERIFIED)),
+            ),
+            (
+                "?sslmode=require&ssl%6dode=disable",
+                Some((SslMode::Require, VERIFIED)),
+            ),
+            ("?ssl%6dode=require", None),
+            ("?ssl%6dode=disable", None),
+            ("?sslmode=allow", None),
+            ("?sslmode=", None),
+            ("?sslmode=REQUIRE", None),
+        ] {
+            for authority in ["db", "user@db", "user:a%3Fb@db:5433", "user:a?b@db"] {
+                let server = Server::parse(&format!("postgres://{authority}/keys{query}"));
+                let found = server.map(|server| (server.config.get_ssl_mode(), server.trust));
+                assert_eq!(found, expected, "{authority} {query}");
+            }
+        }
+        assert!(Server::parse("host=db sslmode=require").is_none());
+    }
+
+    #[test]
+    fn authorities_that_are_named_are_asked() {
+        let roots = Some(PathBuf::from("/etc/a b.pem"));
+        for query in [
+            "sslrootcert=%2Fetc%2Fa%20b.pem",
+            "sslrootcert=/etc/a b.pem&sslmode=require",
+        ] {
+            let server = Server::parse(&format!("postgres://db/keys?{query}")).unwrap();
+            assert_eq!(server.config.get_ssl_mode(), SslMode::Require);
+            assert_eq!(server.trust, Trust::Authorities(roots.clone()));
+        }
+    }
+
+    #[test]
+    fn it_shows_where_and_not_as_whom() {
+        let server =
+            Server::parse("postgres://user:hunter2@one:1,%2Frun:2/keys?hostaddr=10.0.0.1,10.0.0.2");
+        let shown = format!("{:?}", server.unwrap());
+        assert!(shown.contains("one:1, /run:2"), "{shown}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("user"),
+            "{shown}"
+        );
+    }
 }

@@ -40,6 +40,7 @@ fn no_error_repeats_a_part_of_a_password() {
         "postgres:/auth:hunter2@db",
         "postgres://auth:hunter2@db/coverbase?sslmode=hunter3",
         "hunter2",
+        "host=db user=auth password=hunter2 sslmode=require",
     ] {
         let error = match PostgresConfig::from_url(url) {
             Ok(config) => format!("{config:?}"),
