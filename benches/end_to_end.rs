@@ -33,15 +33,24 @@ const CONNECTIONS: usize = 8;
 fn main() {
     let on_hyper = || service_fn(answer);
     let on_axum = || {
-        Router::new()
-            .route("/", get(async || "hello"))
-            .route("/processor-time", get(async || thread_nanoseconds().to_string()))
+        Router::new().route("/", get(async || "hello")).route(
+            "/processor-time",
+            get(async || thread_nanoseconds().to_string()),
+        )
     };
     let mut loads = [
         ("hyper", listen(on_hyper()), 0),
-        ("hyper, with the layer", listen(layer(1000).layer(on_hyper())), 0),
+        (
+            "hyper, with the layer",
+            listen(layer(1000).layer(on_hyper())),
+            0,
+        ),
         ("axum", listen(on_axum()), 0),
-        ("axum, with the layer", listen(layer(1000).layer(on_axum())), 0),
+        (
+            "axum, with the layer",
+            listen(layer(1000).layer(on_axum())),
+            0,
+        ),
         (
             "axum, with a store that fails",
             listen(CoverbaseAuthLayer::new(Failing::new()).layer(on_axum())),
@@ -58,10 +67,18 @@ fn main() {
     }
     let of = |measure: fn(&Cost) -> f64| {
         let median_of = |costs: &[Cost]| median(costs.iter().map(measure).collect());
-        loads.each_ref().map(|(name, _, costs)| ((*name).to_owned(), median_of(costs)))
+        loads
+            .each_ref()
+            .map(|(name, _, costs)| ((*name).to_owned(), median_of(costs)))
     };
-    print("end to end: requests a second", &of(|cost| cost.requests_a_second));
-    print("end to end: nanoseconds of the server's processor a request", &of(|cost| cost.server_nanoseconds));
+    print(
+        "end to end: requests a second",
+        &of(|cost| cost.requests_a_second),
+    );
+    print(
+        "end to end: nanoseconds of the server's processor a request",
+        &of(|cost| cost.server_nanoseconds),
+    );
 }
 
 /// The inner service on hyper. It tells how much processor time its thread has had.
@@ -110,7 +127,9 @@ where
     listener.set_nonblocking(true).expect("a socket");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
         runtime.expect("a runtime").block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             while let Ok((stream, _)) = listener.accept().await {
@@ -138,7 +157,9 @@ impl Load {
         let connect = |_| {
             let stream = TcpStream::connect(address).expect("a listener");
             stream.set_nodelay(true).expect("a socket");
-            stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+            stream
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .expect("a socket");
             stream
         };
         Self {
@@ -151,7 +172,9 @@ impl Load {
         let (started, spent) = (Instant::now(), self.processor_time());
         for _ in 0..turns {
             for connection in &mut self.connections {
-                connection.write_all(self.request.as_bytes()).expect("a listener");
+                connection
+                    .write_all(self.request.as_bytes())
+                    .expect("a listener");
             }
             for connection in &mut self.connections {
                 body_of_answer(connection);
@@ -167,7 +190,9 @@ impl Load {
 
     fn processor_time(&mut self) -> f64 {
         let connection = &mut self.connections[0];
-        connection.write_all(request("/processor-time", 0).as_bytes()).expect("a listener");
+        connection
+            .write_all(request("/processor-time", 0).as_bytes())
+            .expect("a listener");
         body_of_answer(connection).parse().expect("nanoseconds")
     }
 }
@@ -185,9 +210,17 @@ fn body_of_answer(connection: &mut TcpStream) -> String {
     loop {
         let read = connection.read(&mut buffer).expect("an answer in time");
         answer.push_str(str::from_utf8(&buffer[..read]).expect("text"));
-        let Some((head, body)) = answer.split_once("\r\n\r\n") else { continue };
-        let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        if body.len() == len.and_then(|len| len.parse().ok()).expect("a length") {
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let len = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        if body.len()
+            == len
+                .and_then(|len| len.parse::<usize>().ok())
+                .expect("a length")
+        {
             return body.to_owned();
         }
     }

@@ -6,7 +6,9 @@ mod support;
 
 use coverbase_auth::{CoverbaseAuthLayer, Requirement, RequirementsLayer, Scope};
 use http::Request;
-use support::{Bare, Down, PATH, from_peer, key, layer, presenting, request, restricted, routed, serve};
+use support::{
+    Bare, Down, PATH, from_peer, key, layer, presenting, request, restricted, routed, serve,
+};
 use tower::{Layer, Service};
 
 const KEYS: u64 = 1000;
@@ -19,12 +21,18 @@ const OUTCOMES: &[Outcome] = &[
     ("bare-routed", |n| run(n, Bare, routed(keyed(1)))),
     ("bare-from-peer", |n| run(n, Bare, from_peer(keyed(0)))),
     ("bare-anonymous", |n| run(n, Bare, request(None))),
-    ("bare-anonymous-routed", |n| run(n, Bare, routed(request(None)))),
+    ("bare-anonymous-routed", |n| {
+        run(n, Bare, routed(request(None)))
+    }),
     ("key", |n| run(n, auth(), keyed(1))),
     ("key-routed", |n| run(n, auth(), routed(keyed(1)))),
     ("bare-slot", |n| run(n, table().layer(Bare), keyed(1))),
-    ("key-slot", |n| run(n, (table(), layer(KEYS)).layer(Bare), keyed(1))),
-    ("key-allowlist", |n| run(n, restricted(100).layer(Bare), from_peer(keyed(0)))),
+    ("key-slot", |n| {
+        run(n, (table(), layer(KEYS)).layer(Bare), keyed(1))
+    }),
+    ("key-allowlist", |n| {
+        run(n, restricted(100).layer(Bare), from_peer(keyed(0)))
+    }),
     ("missing", |n| run(n, auth(), request(None))),
     ("missing-routed", |n| run(n, auth(), routed(request(None)))),
     ("malformed", |n| run(n, auth(), presenting("a,b"))),
@@ -44,7 +52,9 @@ const OUTCOMES: &[Outcome] = &[
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|it| !it.starts_with('-'));
     let outcome = arguments.next();
-    let repetitions = arguments.next().map_or(1, |it| it.parse().expect("a number"));
+    let repetitions = arguments
+        .next()
+        .map_or(1, |it| it.parse().expect("a number"));
     let chosen = |name: &str| outcome.as_ref().is_none_or(|outcome| outcome == name);
     for (_, run) in OUTCOMES.iter().filter(|(name, _)| chosen(name)) {
         run(repetitions);
@@ -74,7 +84,9 @@ fn auth() -> impl Service<Request<()>> {
 /// Hands each request on with its route's requirement and a place for the principal.
 fn table() -> RequirementsLayer {
     let requirement = Requirement::scope(Scope::AUDIT_READ);
-    RequirementsLayer::new().any(PATH, requirement).with_principal_slot()
+    RequirementsLayer::new()
+        .any(PATH, requirement)
+        .with_principal_slot()
 }
 
 fn demanding() -> impl Service<Request<()>> {

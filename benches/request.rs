@@ -79,7 +79,9 @@ fn measure<S: Service<Request<()>>>(
 
 /// Requests that present the keys 0 to 999 in turn.
 fn hot_set() -> impl FnMut() -> Request<()> {
-    let requests: Vec<_> = (0..HOT).map(|number| presenting(key(number).expose_secret())).collect();
+    let requests: Vec<_> = (0..HOT)
+        .map(|number| presenting(key(number).expose_secret()))
+        .collect();
     let mut turn = requests.into_iter().cycle();
     move || turn.next().expect("a cycle does not end")
 }
@@ -97,7 +99,9 @@ fn keys(criterion: &mut Criterion<ThreadTime>) {
     let mut group = criterion.benchmark_group("key");
     let mut hot = hot_set();
     measure(&mut group, "empty", layer(HOT).layer(Bare), &mut hot);
-    measure(&mut group, "routed", layer(HOT).layer(Bare), || routed(hot()));
+    measure(&mut group, "routed", layer(HOT).layer(Bare), || {
+        routed(hot())
+    });
     let pending = CoverbaseAuthLayer::new(Pending(store(HOT)));
     measure(&mut group, "pending", pending.layer(Bare), || routed(hot()));
 }
@@ -112,15 +116,24 @@ fn refusals(criterion: &mut Criterion<ThreadTime>) {
     measure(&mut group, "malformed", auth(), || malformed.clone());
     measure(&mut group, "unknown", auth(), || unknown.clone());
     let demanding = layer(HOT).with_requirement(Requirement::scope(Scope::KEYS_MANAGE));
-    measure(&mut group, "insufficient scope", demanding.layer(Bare), || good.clone());
+    measure(
+        &mut group,
+        "insufficient scope",
+        demanding.layer(Bare),
+        || good.clone(),
+    );
     let restricted = restricted(1);
-    measure(&mut group, "ip not allowed", restricted.layer(Bare), || good.clone());
+    measure(&mut group, "ip not allowed", restricted.layer(Bare), || {
+        good.clone()
+    });
     let down = CoverbaseAuthLayer::new(Down::new());
     measure(&mut group, "unavailable", down.layer(Bare), || good.clone());
     let grpc = {
         let mut request = request(None);
         let name = HeaderName::from_static("content-type");
-        request.headers_mut().insert(name, HeaderValue::from_static("application/grpc"));
+        request
+            .headers_mut()
+            .insert(name, HeaderValue::from_static("application/grpc"));
         request
     };
     measure(&mut group, "missing, grpc", auth(), || grpc.clone());
@@ -131,14 +144,21 @@ fn allowlists(criterion: &mut Criterion<ThreadTime>) {
     let good = presenting(key(0).expose_secret());
     for networks in [1, 100, 10_000] {
         let auth = restricted(networks).layer(Bare);
-        measure(&mut group, &networks.to_string(), auth, || from_peer(good.clone()));
+        measure(&mut group, &networks.to_string(), auth, || {
+            from_peer(good.clone())
+        });
     }
 }
 
 fn requirements(criterion: &mut Criterion<ThreadTime>) {
     let mut group = criterion.benchmark_group("requirement");
     let mut hot = hot_set();
-    measure(&mut group, "in the extensions", layer(HOT).layer(Bare), || routed(hot()));
+    measure(
+        &mut group,
+        "in the extensions",
+        layer(HOT).layer(Bare),
+        || routed(hot()),
+    );
     let require = RequireLayer::new(Requirement::scope(Scope::AUDIT_READ));
     let inside = (layer(HOT), require).layer(Bare);
     measure(&mut group, "by RequireLayer", inside, &mut hot);

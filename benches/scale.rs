@@ -29,10 +29,17 @@ use tower::Layer;
 const BATCH: usize = 4096;
 
 fn main() {
-    let limit = std::env::var("COVERBASE_BENCH_KEYS").map_or(1_000_000, |it| it.parse().expect("a number"));
+    let limit =
+        std::env::var("COVERBASE_BENCH_KEYS").map_or(1_000_000, |it| it.parse().expect("a number"));
     let limit = if is_test() { 1000 } else { limit };
-    let sizes: Vec<u64> = (3..).map(|power| 10_u64.pow(power)).take_while(|keys| *keys <= limit).collect();
-    print("scale: one dependent cache miss", &[("walk of 1 GiB".to_owned(), cache_miss())]);
+    let sizes: Vec<u64> = (3..)
+        .map(|power| 10_u64.pow(power))
+        .take_while(|keys| *keys <= limit)
+        .collect();
+    print(
+        "scale: one dependent cache miss",
+        &[("walk of 1 GiB".to_owned(), cache_miss())],
+    );
     for keys in sizes {
         many_keys(keys);
     }
@@ -70,7 +77,8 @@ fn cache_miss() -> f64 {
     let mut place = 0;
     let mut numbers = Numbers(0);
     let walk = Contender::function("walk", BATCH, move || {
-        place = (numbers.next() as usize ^ place).wrapping_mul(memory[place] as usize) & (words - 1);
+        place =
+            (numbers.next() as usize ^ place).wrapping_mul(memory[place] as usize) & (words - 1);
         place
     });
     race(vec![walk], rounds())[0].1
@@ -113,7 +121,10 @@ fn many_keys(keys: u64) {
 
 fn resident_bytes() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<f64>().ok());
     pages.expect("a number of pages") * 4096.0
 }
 
@@ -122,14 +133,20 @@ fn threads() {
     let calls = if is_test() { 10 } else { 200_000 };
     let layer = CoverbaseAuthLayer::new(store(1000));
     let medians = |numbers: &[u64]| {
-        let times = (0..rounds().min(15)).map(|_| at_once(numbers, |number| {
-            let mut service = layer.layer(Bare);
-            let request = routed(presenting(key(number).expose_secret()));
-            nanoseconds_of(calls, || serve(&mut service, request.clone()))
-        }));
+        let times = (0..rounds().min(15)).map(|_| {
+            at_once(numbers, |number| {
+                let mut service = layer.layer(Bare);
+                let request = routed(presenting(key(number).expose_secret()));
+                nanoseconds_of(calls, || serve(&mut service, request.clone()))
+            })
+        });
         median(times.collect())
     };
-    let results = [("one thread", &[1][..]), ("two threads, two keys", &[1, 2]), ("two threads, one key", &[1, 1])];
+    let results = [
+        ("one thread", &[1][..]),
+        ("two threads, two keys", &[1, 2]),
+        ("two threads, one key", &[1, 1]),
+    ];
     let results = results.map(|(name, numbers)| (name.to_owned(), medians(numbers)));
     print("scale: threads", &results);
 }
@@ -141,12 +158,17 @@ fn at_once(numbers: &[u64], run: impl Fn(u64) -> f64 + Sync) -> f64 {
     let total: f64 = thread::scope(|scope| {
         let threads: Vec<_> = numbers
             .iter()
-            .map(|number| scope.spawn(move || {
-                barrier.wait();
-                run(*number)
-            }))
+            .map(|number| {
+                scope.spawn(move || {
+                    barrier.wait();
+                    run(*number)
+                })
+            })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .sum()
     });
     total / numbers.len() as f64
 }
@@ -167,7 +189,7 @@ fn writer(keys: u64) {
     let read = || {
         let mut numbers = Numbers(1);
         nanoseconds_of(calls, || {
-            black_box(store.lookup(&digests[numbers.below(keys) as usize]));
+            let _ = black_box(store.lookup(&digests[numbers.below(keys) as usize]));
         })
     };
     let alone = read();
@@ -195,7 +217,11 @@ fn updates_a_second(store: &MemoryStore, keys: u64, stop: &AtomicBool) -> f64 {
     while updates < 10 || !stop.load(Ordering::Relaxed) {
         let number = numbers.below(secrets.len() as u64);
         let record = record(number);
-        let record = if updates.is_multiple_of(2) { record.with_revoked_at(1) } else { record };
+        let record = if updates.is_multiple_of(2) {
+            record.with_revoked_at(1)
+        } else {
+            record
+        };
         store.insert(&secrets[number as usize], record);
         updates += 1;
     }
@@ -205,15 +231,19 @@ fn updates_a_second(store: &MemoryStore, keys: u64, stop: &AtomicBool) -> f64 {
 fn allowlists() {
     let address: IpAddr = "10.3.7.9".parse().expect("an address");
     let network: IpNet = "10.3.7.0/25".parse().expect("a network");
-    let mut contenders = vec![Contender::function("one IpNet::contains", BATCH, move || {
-        black_box(network).contains(black_box(&address))
-    })];
+    let mut contenders = vec![Contender::function(
+        "one IpNet::contains",
+        BATCH,
+        move || black_box(network).contains(black_box(&address)),
+    )];
     for networks in [1, 100, 10_000] {
         let entries = (0..networks).map(|net| format!("10.{}.{}.0/25", net >> 8, net & 255));
         let allowlist = IpAllowlist::parse(entries).expect("networks");
-        contenders.push(Contender::function(&format!("{networks} networks"), BATCH, move || {
-            allowlist.permits(black_box(Some(address)))
-        }));
+        contenders.push(Contender::function(
+            &format!("{networks} networks"),
+            BATCH,
+            move || allowlist.permits(black_box(Some(address))),
+        ));
     }
     print("scale: allowlists", &race(contenders, rounds()));
 }

@@ -89,7 +89,11 @@ impl Render for JsonEnvelope {
 
 impl JsonEnvelope {
     pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
-        self.answer_in(rejection, &mut HeaderMap::with_capacity(2), &mut Extensions::new())
+        self.answer_in(
+            rejection,
+            &mut HeaderMap::with_capacity(2),
+            &mut Extensions::new(),
+        )
     }
 
     /// The answer in maps that have had their use, such as a refused request's: it costs no more memory than it came with.

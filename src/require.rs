@@ -113,7 +113,11 @@ where
             Ok(()) => DecidedFuture::inner(self.inner.call(request)),
             Err(rejection) => {
                 let (mut parts, _) = request.into_parts();
-                DecidedFuture::refused(refusal::respond(&self.shared.renderer, rejection, &mut parts))
+                DecidedFuture::refused(refusal::respond(
+                    &self.shared.renderer,
+                    rejection,
+                    &mut parts,
+                ))
             }
         }
     }

@@ -72,9 +72,9 @@ where
                 let request = Request::from_parts(parts, body);
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }
-            Decision::Refused(rejection) => {
-                ResponseFuture::decided(DecidedFuture::refused(self.gate.refuse(rejection, &mut parts)))
-            }
+            Decision::Refused(rejection) => ResponseFuture::decided(DecidedFuture::refused(
+                self.gate.refuse(rejection, &mut parts),
+            )),
             Decision::Waiting(waiting) => {
                 // The service that `poll_ready` made ready is the one to be called.
                 let next = self.inner.clone();

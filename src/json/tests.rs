@@ -218,7 +218,7 @@ fn has_duplicate_name(text: &str) -> bool {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
     enum Any {
-        Items(Vec<Any>),
+        Items(Vec<Self>),
         Members(Members),
         #[allow(dead_code, reason = "a leaf is only told from the others")]
         Leaf(serde::de::IgnoredAny),

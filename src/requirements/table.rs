@@ -194,7 +194,7 @@ mod tests {
 
     fn found(table: &Table, method: &str, path: &str) -> String {
         let found = table.find(&method.parse().unwrap(), path);
-        found.map_or("-".to_owned(), |it| it.to_string().replace("scope ", ""))
+        found.map_or_else(|| "-".to_owned(), |it| it.to_string().replace("scope ", ""))
     }
 
     #[test]
