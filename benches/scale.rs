@@ -189,7 +189,9 @@ fn writer(keys: u64) {
     let read = || {
         let mut numbers = Numbers(1);
         nanoseconds_of(calls, || {
-            let _ = black_box(store.lookup(&digests[numbers.below(keys) as usize]));
+            drop(black_box(
+                store.lookup(&digests[numbers.below(keys) as usize]),
+            ));
         })
     };
     let alone = read();

@@ -260,7 +260,9 @@ async fn first_line(address: SocketAddr) -> String {
 
 const TIMEOUT: Duration = Duration::from_millis(20);
 
-const BESIDE: [(&str, fn(Router) -> Router); 5] = [
+type Wrap = fn(Router) -> Router;
+
+const BESIDE: [(&str, Wrap); 5] = [
     ("trace", |router| router.layer(TraceLayer::new_for_http())),
     ("cors", |router| router.layer(CorsLayer::permissive())),
     ("timeout", |router| {

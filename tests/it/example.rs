@@ -81,19 +81,18 @@ fn every_printed_line_works_when_pasted() {
     assert_eq!(answers[1], json!({"client_ip": "127.0.0.1"}));
     assert_eq!(answers[2], success);
     assert_eq!(answers[3]["detail"]["code"], "insufficient_scope");
-    assert!(answers[4].is_array(), "the audit log: {}", answers[4]);
     assert_eq!(
-        answers[5],
+        answers[4],
         json!({"id": "org_demo", "api_ip_allowlist": ["203.0.113.0/24"]})
     );
-    assert_eq!(answers[6]["detail"]["code"], "ip_not_allowed");
+    assert_eq!(answers[5]["detail"]["code"], "ip_not_allowed");
     assert_eq!(
-        answers[7],
+        answers[6],
         json!({"id": "org_demo", "api_ip_allowlist": []})
     );
-    assert_eq!(answers[8], json!({"detail": "Invalid or expired API key."}));
-    assert_eq!(answers[9]["revoked"], true);
-    let listed = answers[10]["data"].as_array().unwrap();
+    assert_eq!(answers[7], json!({"detail": "Invalid or expired API key."}));
+    assert_eq!(answers[8]["revoked"], true);
+    let listed = answers[9]["data"].as_array().unwrap();
     let names: Vec<_> = listed
         .iter()
         .map(|key| key["name"].as_str().unwrap())
@@ -179,9 +178,10 @@ fn a_key_set_an_issuer_and_authorized_parties_are_given_by_flag_or_variable() {
             assert_eq!(server.authtest(&refused), 401);
         }
         let first_line = format!("listening on http://{}\n", server.address);
-        assert_eq!(
-            server.printed(),
-            first_line,
+        let printed = server.printed();
+        assert!(printed.starts_with(&first_line), "{printed}");
+        assert!(
+            !printed.contains("TOKEN="),
             "whoever brings keys needs no token"
         );
     }
