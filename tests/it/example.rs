@@ -234,7 +234,7 @@ fn a_value_that_cannot_be_used_is_named() {
         }
     }
     assert!(
-        refusal(&["--store", "nonsense"], &[]).contains("`redb://PATH` or `memory`"),
+        refusal(&["--store", "nonsense"], &[]).contains("`redb://PATH`"),
         "what there is"
     );
     refusal(&["--store", "redb://"], &[]);
