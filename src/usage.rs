@@ -53,7 +53,10 @@ impl Clone for LastUsed {
 /// # let _ = record;
 /// ```
 #[derive(Clone, Default)]
-pub struct UsageLog(Arc<Mutex<HashMap<KeyId, Usage>>>);
+pub struct UsageLog(Arc<Mutex<Uses>>);
+
+/// A key's id is its own within its organization.
+type Uses = HashMap<(OrgId, KeyId), u64>;
 
 /// One key's last use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,21 +79,23 @@ impl UsageLog {
 
     pub(crate) fn note(&self, org_id: &OrgId, key_id: &KeyId, now: u64) {
         let mut uses = self.uses();
-        let usage = uses.entry(key_id.clone()).or_insert_with(|| Usage {
-            org_id: org_id.clone(),
-            key_id: key_id.clone(),
-            last_used_at: now,
-        });
-        usage.last_used_at = usage.last_used_at.max(now);
+        let last_used_at = uses.entry((org_id.clone(), key_id.clone())).or_default();
+        *last_used_at = now.max(*last_used_at);
     }
 
     /// What has been noted since the last time.
     #[must_use]
     pub fn drain(&self) -> Vec<Usage> {
-        mem::take(&mut *self.uses()).into_values().collect()
+        let uses = mem::take(&mut *self.uses()).into_iter();
+        uses.map(|((org_id, key_id), last_used_at)| Usage {
+            org_id,
+            key_id,
+            last_used_at,
+        })
+        .collect()
     }
 
-    fn uses(&self) -> MutexGuard<'_, HashMap<KeyId, Usage>> {
+    fn uses(&self) -> MutexGuard<'_, Uses> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,5 +133,17 @@ mod tests {
         assert_eq!(drained.len(), 1);
         assert_eq!(drained[0].last_used_at, 20);
         assert!(log.drain().is_empty());
+    }
+
+    // C6
+    #[test]
+    fn one_id_in_two_organizations_is_two_keys() {
+        let log = UsageLog::new();
+        log.note(&"org_a".into(), &"ak_x".into(), 10);
+        log.note(&"org_b".into(), &"ak_x".into(), 20);
+        let mut drained = log.drain();
+        drained.sort_by_key(|usage| usage.last_used_at);
+        let of: Vec<_> = drained.iter().map(|usage| usage.org_id.as_str()).collect();
+        assert_eq!(of, ["org_a", "org_b"]);
     }
 }
