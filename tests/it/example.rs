@@ -55,11 +55,8 @@ fn without_a_key_set_it_prints_an_administrator_good_for_an_hour() {
 
 // Pasted into a shell from the first line to the last: the answers, in order.
 #[test]
+#[ignore = "needs curl: tests/run"]
 fn every_printed_line_works_when_pasted() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no curl here");
-        return;
-    }
     let server = Server::start(&[]);
     let printed = server.printed();
     let lines: Vec<_> = printed
