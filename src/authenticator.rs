@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 
 #[cfg(feature = "jwt")]
 use crate::{
@@ -22,15 +22,15 @@ use crate::{
     api_key::{Environment, KeyFormat},
     client_ip::ClientIpSource,
     clock::{Clock, SystemClock},
-    credential::{self, Credential},
+    credential::{self, Credential, Presented},
     key_store::{
         KeyRecord, KeyStore, Lookup, LookupAnswer, PendingLookup, PresentedKey, StoreError,
     },
     observe,
     principal::{Principal, Role},
-    principal_slot::OwnRequirements,
     rejection::{Rejection, RejectionKind},
     requirement::Requirement,
+    slot::OwnRequirements,
 };
 
 /// What a layer has been configured with.
@@ -82,32 +82,30 @@ impl Authenticator {
         }
     }
 
+    /// From here on the request's credential is marked sensitive, unless the decision is that nobody asks for it.
     #[inline]
-    pub(crate) fn decide(&self, parts: &Parts) -> Decision {
-        let call = Call::of(parts);
-        if call.required.are_public() {
+    pub(crate) fn decide(&self, parts: &mut Parts) -> Decision {
+        let required = OwnRequirements::of(&parts.extensions);
+        if required.are_public() {
             return Decision::Public;
         }
-        let token = match credential::presented(&parts.headers) {
-            Ok(token) => token,
-            Err(error) => return Decision::Refused(error.into()),
-        };
-        #[cfg(feature = "jwt")]
-        if let Some(decision) = self.decide_remembered_session(token, call) {
-            return decision;
-        }
-        match Credential::from_token(token) {
-            Ok(Credential::ApiKey(key)) => self.decide_key(key, call),
-            Ok(Credential::Jwt(token)) => self.decide_session(token, call),
-            Ok(Credential::Unrecognized) => {
-                Decision::Refused(invalid_key("neither kind of credential"))
-            }
-            Err(error) => Decision::Refused(error.into()),
+        let claimed = self.identify(&mut parts.headers);
+        let call = Call { parts, required };
+        match claimed {
+            Claimed::Key(answer) => self.key_principal(answer, call).into(),
+            #[cfg(feature = "jwt")]
+            Claimed::Session(principal) => self.session_principal(principal, call).into(),
+            Claimed::Nothing(rejection) => Decision::Refused(rejection),
+            Claimed::Unknown(waiting) => Decision::Waiting(waiting),
         }
     }
 
     /// The decision on a request that has waited.
-    pub(crate) fn conclude(&self, answer: Awaited, parts: &Parts) -> Result<Principal, Rejection> {
+    pub(crate) fn conclude(
+        &self,
+        answer: Awaited,
+        parts: &mut Parts,
+    ) -> Result<Principal, Rejection> {
         match answer {
             Awaited::Key(answer) => self.key_principal(answer, Call::of(parts)),
             #[cfg(feature = "jwt")]
@@ -116,23 +114,45 @@ impl Authenticator {
                 Decision::Refused(rejection) => Err(rejection),
                 // It has waited for the one fetch that there was: to wait for another is to wait for ever.
                 Decision::Waiting(_) | Decision::Public => {
-                    Err(RejectionKind::AuthUnavailable.into())
+                    Err(unavailable(Presented::SessionToken))
                 }
             },
         }
     }
 
+    /// Whose credential it is, as far as can be told without the rest of the request.
     #[inline]
-    fn decide_key(&self, key: &[u8], call: Call<'_>) -> Decision {
+    fn identify(&self, headers: &mut HeaderMap) -> Claimed {
+        let token = match credential::taken_from(headers) {
+            Ok(token) => token,
+            Err(error) => return Claimed::Nothing(error.into()),
+        };
+        #[cfg(feature = "jwt")]
+        if let Some(answer) = self.remembered_session(token) {
+            return answer.into();
+        }
+        match Credential::from_token(token) {
+            Ok(Credential::ApiKey(key)) => self.identify_key(key),
+            Ok(Credential::Jwt(token)) => self.identify_session(token),
+            Ok(Credential::Unrecognized) => {
+                let rejection = invalid_key("neither kind of credential");
+                Claimed::Nothing(rejection.presented(Presented::Unrecognized))
+            }
+            Err(error) => Claimed::Nothing(error.into()),
+        }
+    }
+
+    #[inline]
+    fn identify_key(&self, key: &[u8]) -> Claimed {
         if !self.key_format.admits(key) {
-            return Decision::Refused(invalid_key("not a minted key"));
+            return Claimed::Nothing(invalid_key("not a minted key"));
         }
         if !self.serves_environment_of(key) {
-            return Decision::Refused(invalid_key("of the other environment"));
+            return Claimed::Nothing(invalid_key("of the other environment"));
         }
         match self.lookup(&PresentedKey::new(key)).into_answer() {
-            Ok(answer) => self.key_principal(answer, call).into(),
-            Err(pending) => Decision::Waiting(Waiting::Key(StoreAnswer::new(pending))),
+            Ok(answer) => Claimed::Key(answer),
+            Err(pending) => Claimed::Unknown(Waiting::Key(StoreAnswer::new(pending))),
         }
     }
 
@@ -159,7 +179,7 @@ impl Authenticator {
             Ok(None) => return Err(invalid_key("unknown")),
             Err(error) => {
                 observe::store_failed(&error);
-                return Err(RejectionKind::AuthUnavailable.into());
+                return Err(unavailable(Presented::ApiKey));
             }
         };
         let now = self.clock.unix_seconds();
@@ -195,38 +215,24 @@ impl Authenticator {
     /// A token that is the same as one that has passed is well formed, signed and claims what it must.
     #[cfg(feature = "jwt")]
     #[inline]
-    fn decide_remembered_session(&self, token: &[u8], call: Call<'_>) -> Option<Decision> {
+    fn remembered_session(&self, token: &[u8]) -> Option<Result<Principal, JwtRefusal>> {
         if token.starts_with(PREFIX.as_bytes()) {
             return None;
         }
-        let answer = (self.jwt.as_ref()?).remembered(token, self.clock.unix_seconds())?;
-        Some(self.conclude_session(answer, call))
+        (self.jwt.as_ref()?).remembered(token, self.clock.unix_seconds())
     }
 
     #[cfg(feature = "jwt")]
-    fn decide_session(&self, token: &str, call: Call<'_>) -> Decision {
-        let Some(verifier) = &self.jwt else {
-            return Decision::Refused(invalid_session("no verifier is configured"));
-        };
-        self.conclude_session(verifier.verify(token, self.clock.unix_seconds()), call)
+    fn identify_session(&self, token: &str) -> Claimed {
+        match &self.jwt {
+            Some(verifier) => verifier.verify(token, self.clock.unix_seconds()).into(),
+            None => Claimed::Nothing(invalid_session("no verifier is configured")),
+        }
     }
 
     #[cfg(not(feature = "jwt"))]
-    fn decide_session(&self, _token: &str, _call: Call<'_>) -> Decision {
-        Decision::Refused(invalid_session("no verifier is configured"))
-    }
-
-    #[cfg(feature = "jwt")]
-    #[inline]
-    fn conclude_session(&self, answer: Result<Principal, JwtRefusal>, call: Call<'_>) -> Decision {
-        match answer {
-            Ok(principal) => self.session_principal(principal, call).into(),
-            Err(JwtRefusal::Invalid(cause)) => Decision::Refused(invalid_session(cause)),
-            Err(JwtRefusal::KeySetUnavailable) => {
-                Decision::Refused(RejectionKind::AuthUnavailable.into())
-            }
-            Err(JwtRefusal::Waiting(fetching)) => Decision::Waiting(Waiting::KeySet(fetching)),
-        }
+    fn identify_session(&self, _token: &str) -> Claimed {
+        Claimed::Nothing(invalid_session("no verifier is configured"))
     }
 
     #[cfg(feature = "jwt")]
@@ -265,6 +271,31 @@ impl Authenticator {
     }
 }
 
+/// Whom a credential names, before anybody has looked at whether they may.
+enum Claimed {
+    Key(LookupAnswer),
+    #[cfg(feature = "jwt")]
+    Session(Principal),
+    Nothing(Rejection),
+    /// Somebody must be asked first.
+    Unknown(Waiting),
+}
+
+#[cfg(feature = "jwt")]
+impl From<Result<Principal, JwtRefusal>> for Claimed {
+    #[inline]
+    fn from(answer: Result<Principal, JwtRefusal>) -> Self {
+        match answer {
+            Ok(principal) => Self::Session(principal),
+            Err(JwtRefusal::Invalid(cause)) => Self::Nothing(invalid_session(cause)),
+            Err(JwtRefusal::KeySetUnavailable) => {
+                Self::Nothing(unavailable(Presented::SessionToken))
+            }
+            Err(JwtRefusal::Waiting(fetching)) => Self::Unknown(Waiting::KeySet(fetching)),
+        }
+    }
+}
+
 /// A request, with what it requires of its own.
 #[derive(Clone, Copy)]
 struct Call<'a> {
@@ -288,6 +319,10 @@ fn invalid_key(cause: &'static str) -> Rejection {
 
 fn invalid_session(cause: &'static str) -> Rejection {
     Rejection::because(RejectionKind::InvalidSessionToken, cause)
+}
+
+fn unavailable(presented: Presented) -> Rejection {
+    Rejection::new(RejectionKind::AuthUnavailable).presented(presented)
 }
 
 fn panicked() -> StoreError {

@@ -6,8 +6,7 @@ use crate::{
     api_key::KeyId,
     org_id::OrgId,
     principal::{Identity, Principal, Role, ServiceAccountIdentity, UserIdentity},
-    rejection::Rejection,
-    requirement::Unmet,
+    rejection::{Rejection, RejectionKind},
     scope::Scopes,
 };
 
@@ -59,7 +58,10 @@ impl TryFrom<Principal> for ServiceAccount {
     fn try_from(principal: Principal) -> Result<Self, Rejection> {
         match principal.into_identity() {
             Identity::ServiceAccount(account) => Ok(Self(account)),
-            Identity::User(user) => Err(Rejection::from(Unmet::Role).of(User(user).into())),
+            Identity::User(user) => {
+                let rejection = Rejection::new(RejectionKind::UnauthorizedRole);
+                Err(rejection.of(User(user).into()))
+            }
         }
     }
 }
@@ -130,8 +132,8 @@ impl TryFrom<Principal> for User {
         match principal.into_identity() {
             Identity::User(user) => Ok(Self(user)),
             Identity::ServiceAccount(account) => {
-                let unmet = Unmet::Scopes(Scopes::new());
-                Err(Rejection::from(unmet).of(ServiceAccount(account).into()))
+                let rejection = Rejection::new(RejectionKind::InsufficientScope);
+                Err(rejection.of(ServiceAccount(account).into()))
             }
         }
     }

@@ -57,14 +57,42 @@ impl<'a> Credential<'a> {
 }
 
 /// The token in the one `Authorization: Bearer` header, of which nobody has looked at a character yet.
-#[inline]
-pub(crate) fn presented(headers: &HeaderMap) -> Result<&[u8], CredentialError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(CredentialError::Missing)?;
-    if values.next().is_some() {
+fn presented(headers: &HeaderMap) -> Result<&[u8], CredentialError> {
+    if is_repeated(headers) {
         return Err(CredentialError::Malformed);
     }
+    let value = headers.get(AUTHORIZATION).ok_or(CredentialError::Missing)?;
     bearer_token(value.as_bytes()).ok_or(CredentialError::Missing)
+}
+
+/// What [`presented`] finds, in a header that is sensitive from here on (`C33`). To read and to mark it is one look for it.
+#[inline]
+pub(crate) fn taken_from(headers: &mut HeaderMap) -> Result<&[u8], CredentialError> {
+    if is_repeated(headers) {
+        mark_sensitive(headers);
+        return Err(CredentialError::Malformed);
+    }
+    let value = headers.get_mut(AUTHORIZATION);
+    let value = value.ok_or(CredentialError::Missing)?;
+    value.set_sensitive(true);
+    bearer_token(value.as_bytes()).ok_or(CredentialError::Missing)
+}
+
+/// Marks whatever the request presents (`C33`).
+pub(crate) fn mark_sensitive(headers: &mut HeaderMap) {
+    let credentials = headers
+        .iter_mut()
+        .filter(|(name, _)| **name == AUTHORIZATION);
+    for (_, credential) in credentials {
+        credential.set_sensitive(true);
+    }
+}
+
+/// Whether there are several `Authorization` headers. In most requests no header is repeated, which can be told by two
+/// numbers.
+#[inline]
+fn is_repeated(headers: &HeaderMap) -> bool {
+    headers.keys_len() != headers.len() && headers.get_all(AUTHORIZATION).iter().nth(1).is_some()
 }
 
 /// Which kind it is, and nothing of it (`C33`).
@@ -76,6 +104,15 @@ impl std::fmt::Debug for Credential<'_> {
             Self::Unrecognized => "Unrecognized",
         })
     }
+}
+
+/// What a refused request had presented, as metrics tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presented {
+    Nothing,
+    ApiKey,
+    SessionToken,
+    Unrecognized,
 }
 
 /// Why a request presents no credential that could be checked (`C3`).
@@ -98,7 +135,8 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     while let [b' ', rest @ ..] = token {
         token = rest;
     }
-    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer");
+    // As nearly everybody writes it, which is one comparison, or in another case.
+    let is_bearer = scheme == b"Bearer" || scheme.eq_ignore_ascii_case(b"bearer");
     (is_bearer && !token.is_empty()).then_some(token)
 }
 

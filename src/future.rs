@@ -131,7 +131,7 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
 
 impl<S: Service<Request<B>>, B> WaitingRequest<S, B> {
     fn conclude(mut self, answer: Awaited) -> DecidedFuture<S::Future> {
-        match self.gate.authenticator.conclude(answer, &self.parts) {
+        match self.gate.authenticator.conclude(answer, &mut self.parts) {
             Ok(principal) => {
                 self.gate.admit(&mut self.parts, principal);
                 let request = Request::from_parts(self.parts, self.body);

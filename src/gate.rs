@@ -1,11 +1,13 @@
 //! What all requests of one layer share: the authenticator, and what becomes of its decisions.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
-use http::{HeaderMap, Response, header::AUTHORIZATION, request::Parts};
+use http::{Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
-    authenticator::Authenticator, observe, principal::Principal, refusal, rejection::Rejection,
-    render::Renderer,
+    authenticator::Authenticator, credential, observe, principal::Principal, refusal,
+    rejection::Rejection, render::Renderer, slot::Slot,
 };
 
 #[derive(Debug, Clone)]
@@ -16,17 +18,27 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Prepares an admitted request for the inner service, to which its credential is marked sensitive (`C33`).
+    /// Prepares an admitted request for the inner service.
     #[inline]
     pub(crate) fn admit(&self, parts: &mut Parts, principal: Principal) {
         observe::admitted(&principal);
-        self.tell_outer_layers(parts, &principal);
         if self.strips_credential {
             parts.headers.remove(AUTHORIZATION);
-        } else if let Some(credential) = parts.headers.get_mut(AUTHORIZATION) {
-            credential.set_sensitive(true);
         }
-        principal.put_into(&mut parts.extensions);
+        let Some(slot) = parts.extensions.get_mut::<Slot>() else {
+            parts.extensions.insert(principal);
+            return;
+        };
+        let witness = slot.witness.take();
+        let witnessed = witness.map(|witness| (witness, principal.clone()));
+        if slot.holds_principal {
+            slot.principal = Some(principal);
+        } else {
+            parts.extensions.insert(principal);
+        }
+        if let Some((witness, principal)) = witnessed {
+            witness.resolved(principal, self.client_ip(parts));
+        }
     }
 
     /// Prepares a request that nobody has to answer for (`C1`): what it may present is not read, and kept as secret as if it
@@ -36,36 +48,22 @@ impl Gate {
         if self.strips_credential {
             parts.headers.remove(AUTHORIZATION);
         } else {
-            mark_credentials_sensitive(&mut parts.headers);
+            credential::mark_sensitive(&mut parts.headers);
         }
     }
 
-    /// Answers a refused request, whose credentials, there may be several, are marked sensitive to the renderer.
+    /// Answers a refused request. Its credential may have resolved (`C34`).
     pub(crate) fn refuse(&self, rejection: Rejection, parts: &mut Parts) -> Response<Bytes> {
-        if let Some(principal) = rejection.principal() {
-            self.tell_outer_layers(parts, principal);
+        if let Some(principal) = rejection.principal()
+            && let Some(slot) = parts.extensions.get_mut::<Slot>()
+            && let Some(witness) = slot.witness.take()
+        {
+            witness.resolved(principal.clone(), self.client_ip(parts));
         }
-        mark_credentials_sensitive(&mut parts.headers);
         refusal::respond(&self.renderer, rejection, parts)
     }
 
-    /// The credential has resolved, whatever else is decided (`C34`).
-    #[inline]
-    fn tell_outer_layers(&self, parts: &Parts, principal: &Principal) {
-        #[cfg(feature = "audit")]
-        if let Some(slot) = parts.extensions.get::<crate::decision_slot::DecisionSlot>() {
-            slot.fill(principal, self.authenticator.client_ip.client_ip(parts));
-        }
-        #[cfg(not(feature = "audit"))]
-        let _ = (parts, principal);
-    }
-}
-
-fn mark_credentials_sensitive(headers: &mut HeaderMap) {
-    let credentials = headers
-        .iter_mut()
-        .filter(|(name, _)| **name == AUTHORIZATION);
-    for (_, credential) in credentials {
-        credential.set_sensitive(true);
+    fn client_ip(&self, parts: &Parts) -> Option<IpAddr> {
+        self.authenticator.client_ip.client_ip(parts)
     }
 }

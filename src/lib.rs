@@ -95,8 +95,6 @@ mod challenge;
 mod client_ip;
 mod clock;
 mod credential;
-#[cfg(feature = "audit")]
-mod decision_slot;
 mod future;
 mod gate;
 mod grpc;
@@ -115,7 +113,6 @@ mod observe;
 mod org_id;
 mod org_scoped;
 mod principal;
-mod principal_slot;
 mod redact;
 mod refusal;
 mod rejection;
@@ -125,6 +122,7 @@ mod requirement;
 mod requirements;
 mod scope;
 mod service;
+mod slot;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 mod token68;

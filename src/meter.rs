@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use metrics::{counter, histogram};
 
 use crate::{
-    credential::Credential,
+    credential::Presented,
     principal::{Principal, PrincipalKind},
     rejection::{Rejection, RejectionKind},
 };
@@ -33,22 +32,17 @@ pub(crate) fn let_through() {
     count!("coverbase_auth.decisions", "outcome" => "public", "credential" => "none");
 }
 
-pub(crate) fn refused(rejection: &Rejection, headers: &HeaderMap) {
+pub(crate) fn refused(rejection: &Rejection) {
     macro_rules! decision {
         ($credential:literal) => {
             count!("coverbase_auth.decisions", "outcome" => "refused", "credential" => $credential)
         };
     }
-    let principal = rejection.principal().map(Principal::kind);
-    match (principal, Credential::from_headers(headers)) {
-        (Some(PrincipalKind::ServiceAccount), _) | (None, Ok(Credential::ApiKey(_))) => {
-            decision!("api_key");
-        }
-        (Some(PrincipalKind::User), _) | (None, Ok(Credential::Jwt(_))) => {
-            decision!("session_token");
-        }
-        (None, Ok(Credential::Unrecognized)) => decision!("unrecognized"),
-        (None, Err(_)) => decision!("none"),
+    match rejection.credential() {
+        Presented::ApiKey => decision!("api_key"),
+        Presented::SessionToken => decision!("session_token"),
+        Presented::Unrecognized => decision!("unrecognized"),
+        Presented::Nothing => decision!("none"),
     }
     refused_because(rejection.kind());
 }

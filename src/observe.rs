@@ -76,7 +76,7 @@ pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
         name_in_span(principal);
     }
     #[cfg(feature = "metrics")]
-    meter::refused(rejection, &parts.headers);
+    meter::refused(rejection);
     match rejection.kind() {
         RejectionKind::AuthNotConfigured => event!(
             error,

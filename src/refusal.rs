@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// Logs the refusal and answers it: gRPC requests in their own way (`C32`), all others as `renderer` does.
+#[inline]
 pub(crate) fn respond(
     renderer: &Renderer,
     rejection: Rejection,
@@ -37,12 +38,14 @@ pub(crate) fn envelope(rejection: Rejection) -> Response<Bytes> {
     response
 }
 
+#[inline]
 fn complete(response: &mut Response<Bytes>, rejection: Rejection) {
     add_headers(response.headers_mut(), &rejection);
     response.extensions_mut().insert(rejection);
 }
 
 /// Adds what no renderer may forget (`C30`, `C31`). A gRPC client finds it in its metadata.
+#[inline]
 pub(crate) fn add_headers(headers: &mut HeaderMap, rejection: &Rejection) {
     if let Some(challenge) = rejection.challenge() {
         headers.insert(WWW_AUTHENTICATE, challenge);

@@ -6,9 +6,9 @@ use http::{HeaderValue, StatusCode};
 
 use crate::{
     challenge::Challenge,
-    credential::CredentialError,
-    principal::Principal,
-    requirement::{Requirement, Unmet},
+    credential::{CredentialError, Presented},
+    principal::{Principal, PrincipalKind},
+    requirement::Requirement,
     scope::Scopes,
 };
 
@@ -29,6 +29,7 @@ use crate::{
 pub struct Rejection {
     kind: RejectionKind,
     cause: &'static str,
+    credential: Presented,
     required: Scopes,
     principal: Option<Principal>,
 }
@@ -80,7 +81,7 @@ pub(crate) struct Answer {
 
 macro_rules! answer {
     (@build $status:ident, $code:expr, $message:literal, $json:expr, $challenge:expr, $grpc:literal) => {
-        Answer {
+        &Answer {
             status: StatusCode::$status,
             code: $code,
             message: $message,
@@ -118,7 +119,7 @@ impl RejectionKind {
 
     /// The table of `C29`, `C30` and `C32`.
     #[rustfmt::skip]
-    pub(crate) const fn answer(self) -> Answer {
+    pub(crate) const fn answer(self) -> &'static Answer {
         use Challenge::{InsufficientScope, InvalidToken, Plain};
         match self {
             Self::MissingCredential | Self::MalformedCredential =>
@@ -145,6 +146,14 @@ impl RejectionKind {
                 answer!(SERVICE_UNAVAILABLE, "auth_unavailable", "Authentication is temporarily unavailable. Please retry.", None, grpc "14"),
             Self::AuthNotConfigured =>
                 answer!(INTERNAL_SERVER_ERROR, "auth_not_configured", "This route requires authentication, and the service has not set it up.", None, grpc "13"),
+        }
+    }
+
+    const fn mostly_presented(self) -> Presented {
+        match self {
+            Self::InvalidApiKey => Presented::ApiKey,
+            Self::InvalidSessionToken => Presented::SessionToken,
+            _ => Presented::Nothing,
         }
     }
 
@@ -191,6 +200,7 @@ impl Rejection {
         Self {
             kind,
             cause,
+            credential: kind.mostly_presented(),
             required: Scopes::new(),
             principal: None,
         }
@@ -201,6 +211,22 @@ impl Rejection {
         Self {
             principal: Some(principal),
             ..self
+        }
+    }
+
+    /// Corrects what its kind says of the credential.
+    pub(crate) const fn presented(mut self, credential: Presented) -> Self {
+        self.credential = credential;
+        self
+    }
+
+    /// What the request had presented, as far as anybody had looked.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn credential(&self) -> Presented {
+        match self.principal.as_ref().map(Principal::kind) {
+            Some(PrincipalKind::ServiceAccount) => Presented::ApiKey,
+            Some(PrincipalKind::User) => Presented::SessionToken,
+            None => self.credential,
         }
     }
 
@@ -253,18 +279,6 @@ impl From<CredentialError> for Rejection {
     }
 }
 
-impl From<Unmet> for Rejection {
-    fn from(unmet: Unmet) -> Self {
-        match unmet {
-            Unmet::Role => Self::new(RejectionKind::UnauthorizedRole),
-            Unmet::Scopes(required) => Self {
-                required,
-                ..Self::new(RejectionKind::InsufficientScope)
-            },
-        }
-    }
-}
-
 impl Requirement {
     /// Whether `principal` may pass. The layer and [`RequireLayer`](crate::RequireLayer) ask no other question.
     ///
@@ -273,10 +287,17 @@ impl Requirement {
     /// [`RejectionKind::InsufficientScope`] for a key, [`RejectionKind::UnauthorizedRole`] for a user (`C18`).
     #[inline]
     pub fn check(&self, principal: &Principal) -> Result<(), Rejection> {
-        match self.unmet_by(principal) {
-            None => Ok(()),
-            Some(unmet) => Err(Rejection::from(unmet).of(principal.clone())),
+        if self.is_met_by(principal) {
+            return Ok(());
         }
+        let rejection = match principal.kind() {
+            PrincipalKind::ServiceAccount => Rejection {
+                required: self.scopes_of_a_key(),
+                ..Rejection::new(RejectionKind::InsufficientScope)
+            },
+            PrincipalKind::User => Rejection::new(RejectionKind::UnauthorizedRole),
+        };
+        Err(rejection.of(principal.clone()))
     }
 }
 
@@ -285,6 +306,7 @@ impl fmt::Debug for Rejection {
         f.debug_struct("Rejection")
             .field("kind", &self.kind)
             .field("cause", &self.cause)
+            .field("credential", &self.credential)
             .field("required", &self.required)
             .field("principal", &self.principal)
             .finish()

@@ -97,6 +97,7 @@ impl JsonEnvelope {
     }
 
     /// The answer in maps that have had their use, such as a refused request's: it costs no more memory than it came with.
+    #[inline]
     fn answer_in(
         self,
         rejection: &Rejection,
@@ -128,6 +129,7 @@ impl Renderer {
         Self::Custom(Arc::new(render))
     }
 
+    #[inline]
     pub(crate) fn render(&self, rejection: &Rejection, request: &mut Parts) -> Response<Bytes> {
         match self {
             Self::Envelope(envelope) => {

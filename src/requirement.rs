@@ -50,15 +50,6 @@ pub(crate) enum Users {
     WithOneOf(Arc<[Role]>),
 }
 
-/// What stood in the way. A rejection says it to the caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unmet {
-    /// A key without the scopes that the route asks for.
-    Scopes(Scopes),
-    /// A user without a role that the route accepts.
-    Role,
-}
-
 impl Requirement {
     /// Any valid credential (`C17`).
     pub const fn authenticated() -> Self {
@@ -149,22 +140,26 @@ impl Requirement {
     }
 
     #[inline]
-    pub(crate) fn unmet_by(&self, principal: &Principal) -> Option<Unmet> {
+    pub(crate) fn is_met_by(&self, principal: &Principal) -> bool {
         match principal.kind() {
             PrincipalKind::ServiceAccount => match &self.keys {
-                Keys::None => Some(Unmet::Scopes(Scopes::new())),
-                Keys::WithAll(scopes) => (!principal.scopes().contains_all(scopes))
-                    .then(|| Unmet::Scopes(scopes.clone())),
+                Keys::None => false,
+                Keys::WithAll(scopes) => principal.scopes().contains_all(scopes),
             },
-            PrincipalKind::User => {
-                let accepted = match &self.users {
-                    Users::Any => true,
-                    Users::WithOneOf(roles) => {
-                        principal.role().is_some_and(|role| roles.contains(role))
-                    }
-                };
-                (!accepted).then_some(Unmet::Role)
-            }
+            PrincipalKind::User => match &self.users {
+                Users::Any => true,
+                Users::WithOneOf(roles) => {
+                    principal.role().is_some_and(|role| roles.contains(role))
+                }
+            },
+        }
+    }
+
+    /// What a key must carry; nothing, where no scope opens the way.
+    pub(crate) fn scopes_of_a_key(&self) -> Scopes {
+        match &self.keys {
+            Keys::None => Scopes::new(),
+            Keys::WithAll(scopes) => scopes.clone(),
         }
     }
 }

@@ -198,12 +198,11 @@ impl Scopes {
     /// assert!(!granted.contains_all(&[Scope::KEYS_MANAGE].into()));
     /// ```
     #[must_use]
+    #[inline]
     pub fn contains_all(&self, required: &Self) -> bool {
+        let granted = |scope| self.own().binary_search(scope).is_ok();
         required.known & !self.known == 0
-            && required
-                .own()
-                .iter()
-                .all(|scope| self.own().binary_search(scope).is_ok())
+            && (required.own.as_ref()).is_none_or(|own| own.iter().all(granted))
     }
 
     /// The scopes, the contract's own first.

@@ -61,7 +61,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        match self.gate.authenticator.decide(&parts) {
+        match self.gate.authenticator.decide(&mut parts) {
             Decision::Admitted(principal) => {
                 self.gate.admit(&mut parts, principal);
                 let request = Request::from_parts(parts, body);

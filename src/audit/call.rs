@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     net::IpAddr,
     sync::{
-        OnceLock,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use super::{
     id::AuditRecordId,
     text::{self, MAX_TEXT, on_one_line},
 };
-use crate::{decision_slot::Witness, principal::Principal};
+use crate::{principal::Principal, slot::Witness};
 
 /// As it is taken on the request's way: pointers and numbers, made text of by whoever writes the record.
 pub(super) struct ApiCall {
@@ -27,10 +27,11 @@ pub(super) struct ApiCall {
     pub(super) route: OnceLock<RouteTemplate>,
     /// The one that the request brought; else it is the record's own.
     pub(super) request_id: Option<HeaderValue>,
-    pub(super) caller: OnceLock<Caller>,
+    pub(super) caller: Mutex<Option<Caller>>,
     pub(super) outcome: Outcome,
 }
 
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
     pub(super) client_ip: Option<IpAddr>,
@@ -67,9 +68,10 @@ impl Outcome {
 
 impl Witness for ApiCall {
     #[inline]
-    fn resolved(&self, principal: &Principal, client_ip: Option<IpAddr>) {
-        self.caller.get_or_init(|| Caller {
-            principal: principal.clone(),
+    fn resolved(&self, principal: Principal, client_ip: Option<IpAddr>) {
+        let mut caller = self.caller.lock().unwrap_or_else(PoisonError::into_inner);
+        caller.get_or_insert(Caller {
+            principal,
             client_ip,
         });
     }
@@ -93,6 +95,13 @@ impl RouteTemplate {
 }
 
 impl ApiCall {
+    /// `None`: the credential has not resolved.
+    #[inline]
+    pub(super) fn caller(&self) -> Option<Caller> {
+        let caller = self.caller.lock();
+        caller.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn method(&self) -> Cow<'_, str> {
         on_one_line(self.method.as_str(), MAX_TEXT)
     }
@@ -125,7 +134,7 @@ impl ApiCall {
             "query_params": text::parameter_names(query.unwrap_or_default()),
             "key_id": caller.key_id().map(|id| on_one_line(id.as_str(), MAX_TEXT)),
             "key_name": caller.key_name().map(|name| on_one_line(name, MAX_TEXT)),
-            "client_ip": self.caller.get().and_then(|caller| caller.client_ip),
+            "client_ip": self.caller().and_then(|caller| caller.client_ip),
             "request_id": self.request_id(),
         });
         if let (Some(user_id), Some(data)) = (caller.user_id(), data.as_object_mut()) {

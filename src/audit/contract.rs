@@ -6,7 +6,7 @@
     reason = "these are tests, and a panic is how one fails"
 )]
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -204,7 +204,7 @@ pub(super) fn calls(org_id: &str, n: u64) -> Vec<AuditRecord> {
             ),
             route: OnceLock::new(),
             request_id: None,
-            caller: OnceLock::new(),
+            caller: Mutex::default(),
             outcome: Outcome::default(),
         };
         call.outcome.set_status(StatusCode::OK);

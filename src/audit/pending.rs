@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::Instant,
 };
 
@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    decision_slot::{DecisionSlot, Witness},
     observe,
     principal::Principal,
+    slot::{Slot, Witness},
 };
 
 /// Outside of it nothing is recorded (`C34`).
@@ -58,7 +58,7 @@ impl PendingCall {
             target: uri.path_and_query().cloned(),
             route: route_of(shared, request).map_or_else(OnceLock::new, OnceLock::from),
             request_id: brought_id(request.headers()).cloned(),
-            caller: OnceLock::new(),
+            caller: Mutex::default(),
             outcome: Outcome::default(),
         });
         if is_recorded {
@@ -91,11 +91,11 @@ impl PendingCall {
 impl Drop for PendingCall {
     #[inline]
     fn drop(&mut self) {
-        let Some(caller) = self.call.caller.get() else {
+        let Some(caller) = self.call.caller() else {
             return;
         };
         self.call.outcome.set_duration(self.started.elapsed());
-        let record = AuditRecord::of_call(caller.principal.clone(), Arc::clone(&self.call));
+        let record = AuditRecord::of_call(caller.principal, Arc::clone(&self.call));
         let sink = &self.shared.sink;
         // A sink that panics has lost a record; the call is none the worse for it (`C35`).
         if catch_unwind(AssertUnwindSafe(|| sink.record(record))).is_err() {
@@ -139,9 +139,18 @@ fn matched_path(_: &Extensions) -> Option<RouteTemplate> {
 fn make_witness(call: &Arc<ApiCall>, extensions: &mut Extensions) {
     if let Some(principal) = Principal::of(extensions) {
         observe::audit_is_inside();
-        call.resolved(principal, None);
-    } else {
-        extensions.insert(DecisionSlot::of(Arc::clone(call)));
+        call.resolved(principal.clone(), None);
+        return;
+    }
+    let witness: Arc<dyn Witness> = call.clone();
+    match extensions.get_mut::<Slot>() {
+        Some(slot) => slot.witness = Some(witness),
+        None => {
+            extensions.insert(Slot {
+                witness: Some(witness),
+                ..Slot::default()
+            });
+        }
     }
 }
 

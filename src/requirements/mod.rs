@@ -15,8 +15,8 @@ pub use self::table::InvalidRoute;
 use self::table::Table;
 use crate::{
     listing::{Listing, RouteRequirement},
-    principal_slot::{OwnRequirements, PrincipalSlot},
     requirement::Requirement,
+    slot::{OwnRequirements, Slot},
 };
 
 /// Tells [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer), by method and path, what each request requires. It stands
@@ -206,14 +206,19 @@ fn fill_slot(extensions: &mut Extensions, requirement: Option<Requirement>) {
     if requirement.is_some() {
         extensions.remove::<Requirement>();
     }
-    match extensions.get_mut::<PrincipalSlot>() {
+    match extensions.get_mut::<Slot>() {
         Some(slot) => {
+            slot.holds_principal = true;
             if requirement.is_some() {
                 slot.requirement = requirement;
             }
         }
         None => {
-            extensions.insert(PrincipalSlot::new(requirement));
+            extensions.insert(Slot {
+                requirement,
+                holds_principal: true,
+                ..Slot::default()
+            });
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Each imports only what stands before it. A directory is one room.
-const ORDER: [&str; 42] = [
+const ORDER: [&str; 41] = [
     "scope",
     "clock",
     "allowlist",
@@ -20,12 +20,11 @@ const ORDER: [&str; 42] = [
     "org_id",
     "usage",
     "principal",
-    "decision_slot",
     "challenge",
     "requirement",
     "listing",
     "rejection",
-    "principal_slot",
+    "slot",
     "requirements",
     "caller",
     "org_scoped",

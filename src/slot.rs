@@ -1,4 +1,7 @@
-//! Where a request carries its principal, and what the request itself requires of one.
+//! What lies in a request's extensions for the decision: what the route requires of its caller, a place for the principal,
+//! and who wants to hear of it.
+
+use std::{net::IpAddr, sync::Arc};
 
 use http::Extensions;
 
@@ -8,22 +11,22 @@ use crate::{
     requirement::Requirement,
 };
 
-/// A place that an outer layer has made for the principal, beside the requirement that it has found: the decision then
-/// makes no room of its own, and reads one extension where it would read two.
-#[derive(Debug, Clone)]
-pub(crate) struct PrincipalSlot {
+/// Laid down by outer layers, in one extension: the decision then reads one where it would read three, and makes no room of
+/// its own where one of them has.
+#[derive(Clone, Default)]
+pub(crate) struct Slot {
     pub(crate) requirement: Option<Requirement>,
-    principal: Option<Principal>,
+    /// Whether the principal lies here, and not in an extension of its own.
+    pub(crate) holds_principal: bool,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) witness: Option<Arc<dyn Witness>>,
 }
 
-impl PrincipalSlot {
-    #[inline]
-    pub(crate) const fn new(requirement: Option<Requirement>) -> Self {
-        Self {
-            requirement,
-            principal: None,
-        }
-    }
+/// An outer layer that learns whom the request's credential turned out to be: once at most, and not at all where the
+/// credential was not good.
+pub(crate) trait Witness: Send + Sync + 'static {
+    /// `client_ip` is the very address that the allowlist is checked against (`C37`).
+    fn resolved(&self, principal: Principal, client_ip: Option<IpAddr>);
 }
 
 impl Principal {
@@ -41,7 +44,7 @@ impl Principal {
     #[must_use]
     #[inline]
     pub fn of(extensions: &Extensions) -> Option<&Self> {
-        let slot: Option<&PrincipalSlot> = extensions.get();
+        let slot: Option<&Slot> = extensions.get();
         slot.and_then(|slot| slot.principal.as_ref())
             .or_else(|| extensions.get())
     }
@@ -66,16 +69,6 @@ impl Principal {
     pub fn required(extensions: &Extensions) -> Result<&Self, Rejection> {
         Self::of(extensions).ok_or_else(|| RejectionKind::AuthNotConfigured.into())
     }
-
-    #[inline]
-    pub(crate) fn put_into(self, extensions: &mut Extensions) {
-        match extensions.get_mut::<PrincipalSlot>() {
-            Some(slot) => slot.principal = Some(self),
-            None => {
-                extensions.insert(self);
-            }
-        }
-    }
 }
 
 /// What a request carries of its own: by a slot, by a plain extension, or by both, and then both hold.
@@ -88,7 +81,7 @@ pub(crate) struct OwnRequirements<'a> {
 impl<'a> OwnRequirements<'a> {
     #[inline]
     pub(crate) fn of(extensions: &'a Extensions) -> Self {
-        let slot: Option<&PrincipalSlot> = extensions.get();
+        let slot: Option<&Slot> = extensions.get();
         Self {
             slot: slot.and_then(|slot| slot.requirement.as_ref()),
             extension: extensions.get(),
