@@ -247,7 +247,7 @@ fn target<B>(from: &Uri, response: &Response<B>) -> Result<Uri, FetchError> {
         parts.path_and_query = Some(path.map_err(FetchError::new)?);
         return Uri::from_parts(parts).map_err(FetchError::new);
     }
-    let target = location.parse::<Uri>().map_err(FetchError::new)?;
+    let target = permitted(location).map_err(FetchError::new)?;
     if origin(&target) == origin(from) {
         Ok(target)
     } else {

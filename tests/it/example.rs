@@ -53,6 +53,33 @@ fn without_a_key_set_it_prints_an_administrator_good_for_an_hour() {
     assert_eq!(Server::start(&[]).authtest(&token), 401);
 }
 
+// T15: `KeySet::url` trusts whom the system trusts, and nobody else.
+#[cfg(feature = "jwks")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_over_https_is_trusted_by_the_system_s_roots() {
+    use crate::key_server::{KeyServer, Reply};
+
+    let issuer = TestIssuer::new("https://clerk.example.com");
+    let token = issuer.token().with_role("org:admin").sign();
+    let (keys, certificate) = KeyServer::with_tls(Reply::json(&issuer.jwks_json())).await;
+    let url = format!("https://localhost:{}/jwks.json", keys.port());
+    let (_, of_another) = KeyServer::with_tls(Reply::Silence).await;
+    for (root, status) in [(certificate, 200), (of_another, 503)] {
+        let file = scratch("root.pem");
+        fs::write(&file, root).unwrap();
+        let answered = tokio::task::spawn_blocking({
+            let (token, url) = (token.clone(), url.clone());
+            move || {
+                let root = [("SSL_CERT_FILE", file.to_str().unwrap())];
+                let issuer = ["--issuer", "https://clerk.example.com", "--jwks", &url];
+                let flags = [&["--listen", "127.0.0.1:0"], &issuer[..]].concat();
+                Server::start_with(&flags, &root).authtest(&token)
+            }
+        });
+        assert_eq!(answered.await.unwrap(), status);
+    }
+}
+
 // Pasted into a shell from the first line to the last: the answers, in order.
 #[test]
 #[ignore = "needs curl: tests/run"]

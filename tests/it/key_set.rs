@@ -15,12 +15,14 @@ use coverbase_auth::{
     jwt::{HttpsJwks, JwtVerifier, KeySet, TestIssuer},
 };
 use http::{Response, header::RETRY_AFTER};
+use serde_json::{Value, json};
 use tokio::time::advance;
 use tower::{Layer, ServiceExt};
+use tracing::Level;
 
 use crate::{
     key_server::{Frozen, KeyServer, Reply},
-    support::{Echo, KEY, bearer, record, store},
+    support::{Echo, KEY, bearer, log_of, record, store},
 };
 
 const ISSUER: &str = "https://clerk.coverbase.test";
@@ -267,7 +269,7 @@ async fn a_redirect_stays_on_its_server() {
         (&*format!("//127.0.0.1:{}/keys", other.port()), false),
         (
             &*format!("http://user@127.0.0.1:{}/keys", server.port()),
-            true,
+            false,
         ),
         ("https://clerk.coverbase.test/keys", false),
         ("file:///etc/passwd", false),
@@ -398,6 +400,45 @@ async fn an_openid_provider_is_found_by_its_name() {
         let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);
         assert_eq!(refusal(&layer, &token).await, expected, "{shown}");
     }
+}
+
+// Without it nobody would learn that a key of their issuer's does not count.
+#[test]
+fn refused_keys_are_counted_and_named_in_one_warning() {
+    let issuer = issuer();
+    let mut set: Value = serde_json::from_str(&issuer.jwks_json()).unwrap();
+    let keys = set["keys"].as_array_mut().unwrap();
+    let mut for_encryption = keys[0].clone();
+    for_encryption["kid"] = json!("sealing");
+    for_encryption["use"] = json!("enc");
+    keys.push(for_encryption);
+    keys.push(json!({"kty": "oct", "kid": "shared", "k": "c2VjcmV0"}));
+
+    let fetch = async |set: &str| {
+        let server = KeyServer::new(Reply::json(set)).await;
+        let layer = layer(KeySet::url(server.url("/jwks.json")).unwrap());
+        assert_eq!(refusal(&layer, &issuer.token().sign()).await, None);
+    };
+    let warnings = |set: &str| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut lines = log_of(|| runtime.block_on(fetch(set)));
+        lines.retain(|line| line.level == Level::WARN);
+        lines
+    };
+    assert!(warnings(&issuer.jwks_json()).is_empty());
+    let [warning] = &warnings(&set.to_string())[..] else {
+        panic!("one warning");
+    };
+    let text = &warning.text;
+    assert!(text.contains(" refused=2 "), "{text}");
+    assert!(
+        text.contains("sealing") && text.contains("shared"),
+        "{text}"
+    );
+    assert!(!text.contains("c2VjcmV0"), "{text}");
 }
 
 // T15
