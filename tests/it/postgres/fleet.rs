@@ -27,10 +27,14 @@ pub(super) struct Instance {
 }
 
 impl Instance {
+    /// Whatever it forgets in time it does not forget by growing old.
     pub(super) async fn connect(url: &str) -> Self {
+        Self::connect_with_ttl(url, Duration::from_secs(3600)).await
+    }
+
+    pub(super) async fn connect_with_ttl(url: &str, ttl: Duration) -> Self {
         let store = PostgresStore::connect(url).await.unwrap();
-        // Whatever is forgotten in time is not forgotten by growing old.
-        let cache = CachedStore::new(store.clone()).with_ttl(Duration::from_secs(3600));
+        let cache = CachedStore::new(store.clone()).with_ttl(ttl);
         Self {
             store,
             layer: CoverbaseAuthLayer::new(cache.clone()),

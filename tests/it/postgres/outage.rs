@@ -89,6 +89,36 @@ async fn a_database_that_says_nothing_is_a_503_in_time() {
     }
 }
 
+// The table of faults: an instance that hears of every change believes what it knows for its time to live, and no longer.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn while_statements_hang_a_warm_key_works_until_its_time_is_over() {
+    const TTL: Duration = Duration::from_secs(2);
+
+    let database = shared().database_alone().await;
+    let instance = Instance::connect_with_ttl(&database.url(), TTL).await;
+    let (_, warm) = warm_key(&database, &[&instance]).await;
+    let mut client = database.client().await;
+    let transaction = client.transaction().await.unwrap();
+
+    instance.cache.flush();
+    let began = Instant::now();
+    assert_eq!(instance.status(&warm).await, 200);
+    let lock = "LOCK TABLE coverbase_auth.api_keys IN ACCESS EXCLUSIVE MODE";
+    transaction.batch_execute(lock).await.unwrap();
+    let cold = ApiKey::generate(Environment::Live);
+    assert_eq!(timed_status(&instance, &cold).await, 503);
+    assert_eq!(timed_status(&instance, &warm).await, 200);
+    instance.passes_for(&warm).await;
+    let passed_for = began.elapsed();
+    // The request that found it too old has waited for the database, as long as one may.
+    assert!((TTL..TTL + 2 * LIMIT).contains(&passed_for), "{passed_for:?}");
+    assert_eq!(timed_status(&instance, &warm).await, 503);
+
+    transaction.rollback().await.unwrap();
+    assert_eq!(instance.status(&warm).await, 200, "the first request");
+}
+
 /// A database that comes and goes with every other request.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
