@@ -4,10 +4,20 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[cfg(feature = "audit")]
+use std::sync::Mutex;
+
+#[cfg(feature = "cache")]
+use coverbase_auth::CachedStore;
+#[cfg(feature = "audit")]
+use coverbase_auth::{AuditLayer, AuditRecord, AuditSink};
 use coverbase_auth::{CoverbaseAuthLayer, Requirement, RequirementsLayer, Scope};
 use http::Request;
+#[cfg(feature = "cache")]
+use support::store;
 use support::{
-    Bare, Down, PATH, from_peer, key, layer, presenting, request, restricted, routed, serve,
+    Answering, Bare, Down, PATH, from_peer, key, layer, presenting, request, restricted, routed,
+    serve,
 };
 use tower::{Layer, Service};
 
@@ -30,6 +40,11 @@ const OUTCOMES: &[Outcome] = &[
     ("key-slot", |n| {
         run(n, (table(), layer(KEYS)).layer(Bare), keyed(1))
     }),
+    #[cfg(feature = "cache")]
+    ("key-cached", |n| {
+        let cached = CoverbaseAuthLayer::new(CachedStore::new(store(KEYS)));
+        run(n, cached.layer(Bare), routed(keyed(1)));
+    }),
     ("key-allowlist", |n| {
         run(n, restricted(100).layer(Bare), from_peer(keyed(0)))
     }),
@@ -39,12 +54,28 @@ const OUTCOMES: &[Outcome] = &[
     ("unknown", |n| run(n, auth(), keyed(KEYS))),
     ("unknown-routed", |n| run(n, auth(), routed(keyed(KEYS)))),
     ("insufficient-scope", |n| run(n, demanding(), keyed(1))),
+    ("key-answering", |n| {
+        run(n, layer(KEYS).layer(Answering), routed(keyed(1)));
+    }),
+    #[cfg(feature = "audit")]
+    ("key-audited", |n| {
+        run(n, audited(n).layer(Answering), routed(keyed(1)));
+    }),
     #[cfg(all(feature = "jwt", feature = "test-util"))]
     ("bare-session", |n| run(n, Bare, sessions().1)),
     #[cfg(all(feature = "jwt", feature = "test-util"))]
     ("session-seen", |n| {
         let (auth, request) = sessions();
         run(n, auth.layer(Bare), request);
+    }),
+    #[cfg(all(feature = "jwt", feature = "test-util"))]
+    ("bare-session-routed", |n| {
+        run(n, Bare, authenticated(sessions().1));
+    }),
+    #[cfg(all(feature = "jwt", feature = "test-util"))]
+    ("session-seen-routed", |n| {
+        let (auth, request) = sessions();
+        run(n, auth.layer(Bare), authenticated(request));
     }),
     ("unavailable", |n| run(n, unavailable(), keyed(1))),
 ];
@@ -100,6 +131,32 @@ fn unavailable() -> impl Service<Request<()>> {
 
 fn keyed(number: u64) -> Request<()> {
     presenting(key(number).expose_secret())
+}
+
+/// With a sink that only keeps the records: what becomes of them is not the request's to pay.
+#[cfg(feature = "audit")]
+fn audited(records: usize) -> impl Layer<Answering, Service: Service<Request<()>>> {
+    let kept = Kept(Mutex::new(Vec::with_capacity(records + 100)));
+    (AuditLayer::new(kept), layer(KEYS))
+}
+
+#[cfg(feature = "audit")]
+#[derive(Debug)]
+struct Kept(Mutex<Vec<AuditRecord>>);
+
+#[cfg(feature = "audit")]
+impl AuditSink for Kept {
+    fn record(&self, record: AuditRecord) {
+        self.0.lock().expect("a lock").push(record);
+    }
+}
+
+/// The request as an outer layer hands it on, which asks for no more than a credential.
+fn authenticated(mut request: Request<()>) -> Request<()> {
+    request
+        .extensions_mut()
+        .insert(Requirement::authenticated());
+    request
 }
 
 /// A layer that takes session tokens, and a request with one.

@@ -15,7 +15,7 @@ use coverbase_auth::{
 };
 use http::{
     HeaderValue, Request, Response, Uri,
-    header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use tower::Service;
 
@@ -37,6 +37,28 @@ impl Service<Request<()>> for Bare {
     fn call(&mut self, request: Request<()>) -> Self::Future {
         black_box(&request);
         ready(Ok(Response::new(())))
+    }
+}
+
+/// The inner service where the answer's headers matter: it has one, as answers have.
+#[derive(Debug, Clone)]
+pub(crate) struct Answering;
+
+impl Service<Request<()>> for Answering {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        black_box(&request);
+        let mut response = Response::new(());
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        ready(Ok(response))
     }
 }
 

@@ -112,7 +112,10 @@ async fn while_statements_hang_a_warm_key_works_until_its_time_is_over() {
     instance.passes_for(&warm).await;
     let passed_for = began.elapsed();
     // The request that found it too old has waited for the database, as long as one may.
-    assert!((TTL..TTL + 2 * LIMIT).contains(&passed_for), "{passed_for:?}");
+    assert!(
+        (TTL..TTL + 2 * LIMIT).contains(&passed_for),
+        "{passed_for:?}"
+    );
     assert_eq!(timed_status(&instance, &warm).await, 503);
 
     transaction.rollback().await.unwrap();
