@@ -174,6 +174,6 @@ pub use self::{
     service::CoverbaseAuth,
 };
 
-#[cfg(all(doctest, feature = "axum", feature = "jwt"))]
+#[cfg(all(doctest, feature = "axum", feature = "jwt", feature = "postgres"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
