@@ -55,20 +55,23 @@ pub enum PrincipalKind {
 }
 
 /// All that is known of a key: its own `Arc` is the principal's, so that admitting a request copies one pointer.
+///
+/// In the order of use: what each request reads lies in the first two lines of cache, counters and all.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct ServiceAccountIdentity {
     /// What a store in memory finds it under; elsewhere it lies empty.
     pub(crate) digest: KeyDigest,
-    pub(crate) org_id: OrgId,
-    pub(crate) key_id: KeyId,
-    pub(crate) labels: Labels,
     pub(crate) scopes: Scopes,
-    pub(crate) allowlist: IpAllowlist,
-    pub(crate) created_at: u64,
     pub(crate) expires_at: Moment,
     pub(crate) revoked_at: Moment,
     pub(crate) last_used: LastUsed,
+    pub(crate) allowlist: IpAllowlist,
     pub(crate) usage_log: Option<UsageLog>,
+    pub(crate) org_id: OrgId,
+    pub(crate) key_id: KeyId,
+    pub(crate) labels: Labels,
+    pub(crate) created_at: u64,
 }
 
 /// A key's name, and the user who made it: one block of memory for both.

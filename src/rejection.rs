@@ -288,8 +288,14 @@ impl Requirement {
     #[inline]
     pub fn check(&self, principal: &Principal) -> Result<(), Rejection> {
         if self.is_met_by(principal) {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(self.refusal_of(principal))
         }
+    }
+
+    #[cold]
+    fn refusal_of(&self, principal: &Principal) -> Rejection {
         let rejection = match principal.kind() {
             PrincipalKind::ServiceAccount => Rejection {
                 required: self.scopes_of_a_key(),
@@ -297,7 +303,7 @@ impl Requirement {
             },
             PrincipalKind::User => Rejection::new(RejectionKind::UnauthorizedRole),
         };
-        Err(rejection.of(principal.clone()))
+        rejection.of(principal.clone())
     }
 }
 
