@@ -85,6 +85,7 @@ mod tests {
     fn a_name_is_read_exactly_or_not_at_all() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::from_name(algorithm.as_str()), Some(algorithm));
+            assert_eq!(algorithm.to_string(), algorithm.as_str());
         }
         for name in [
             "", "none", "None", "HS256", "HS384", "HS512", "rs256", "RS256 ", "RS1", "ES512",
