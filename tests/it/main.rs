@@ -13,6 +13,7 @@ mod compile_fail;
 mod credential;
 #[cfg(all(feature = "axum", feature = "cache"))]
 mod custom_store;
+mod documented;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
 #[cfg(feature = "axum")]
