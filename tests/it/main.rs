@@ -18,6 +18,7 @@ mod documented;
 mod example;
 #[cfg(feature = "axum")]
 mod examples;
+mod features;
 #[cfg(feature = "axum")]
 mod hyper;
 #[cfg(feature = "jwt")]
