@@ -39,3 +39,15 @@ fn rows(text: &str) -> BTreeSet<&str> {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .collect()
 }
+
+#[test]
+fn one_rust_version_is_promised() {
+    let (_, version) = MANIFEST.split_once("\nrust-version = \"").unwrap();
+    let (version, _) = version.split_once('"').unwrap();
+    assert!(README.contains(&format!(
+        "## Minimum supported Rust version\n\n{version}.\n"
+    )));
+    assert!(FRONT_PAGE.contains(&format!(
+        "The minimum supported Rust version is {version}.\n"
+    )));
+}
