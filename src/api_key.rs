@@ -83,6 +83,15 @@ impl ApiKey {
     /// # Errors
     ///
     /// When the operating system's generator does not answer.
+    ///
+    /// ```
+    /// use coverbase_auth::{ApiKey, Environment, GeneratorUnavailable};
+    ///
+    /// fn mint() -> Result<ApiKey, GeneratorUnavailable> {
+    ///     ApiKey::try_generate(Environment::Live)
+    /// }
+    /// assert!(mint().is_ok());
+    /// ```
     pub fn try_generate(environment: Environment) -> Result<Self, GeneratorUnavailable> {
         let mut key = Zeroizing::new(String::with_capacity(MINTED_LEN));
         key.push_str(environment.prefix());
@@ -134,6 +143,13 @@ impl fmt::Debug for ApiKey {
 }
 
 /// The text is not an API key: `ak_` and the characters of a bearer token (RFC 6750 §2.1), 8 KiB at most.
+///
+/// ```
+/// use coverbase_auth::{ApiKey, InvalidApiKey};
+///
+/// let read: Result<ApiKey, InvalidApiKey> = "sk_live_example".parse();
+/// assert!(read.unwrap_err().to_string().starts_with("an API key is `ak_`"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an API key is `ak_` followed by characters of a bearer token, 8 KiB at most")]
 pub struct InvalidApiKey(());
@@ -310,6 +326,14 @@ impl Environment {
 }
 
 /// Which keys are looked up at all.
+///
+/// ```
+/// use coverbase_auth::{CoverbaseAuthLayer, KeyFormat, MemoryStore};
+///
+/// // Every key of this service was made by `ApiKey::generate`.
+/// let auth = CoverbaseAuthLayer::new(MemoryStore::new()).with_key_format(KeyFormat::Minted);
+/// # let _ = auth;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum KeyFormat {

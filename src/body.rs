@@ -14,6 +14,21 @@ pin_project! {
     /// The response body of [`CoverbaseAuth`](crate::CoverbaseAuth) and [`Require`](crate::Require).
     ///
     /// The layer asks nothing of the inner service's body; this one is a [`Body`] of [`Bytes`] where the inner one is.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use coverbase_auth::ResponseBody;
+    /// use http::Response;
+    /// use http_body_util::{BodyExt, combinators::BoxBody};
+    ///
+    /// /// For a service that has one type for all of its bodies.
+    /// fn boxed<B>(response: Response<ResponseBody<B>>) -> Response<BoxBody<Bytes, B::Error>>
+    /// where
+    ///     B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
+    /// {
+    ///     response.map(BodyExt::boxed)
+    /// }
+    /// ```
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]

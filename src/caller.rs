@@ -40,12 +40,29 @@ impl ServiceAccount {
     }
 
     /// The name that its owner gave the key.
+    ///
+    /// ```
+    /// use coverbase_auth::ServiceAccount;
+    ///
+    /// fn greeting(account: &ServiceAccount) -> String {
+    ///     format!("hello, {} ({})", account.key_name(), account.key_id())
+    /// }
+    /// ```
     #[must_use]
     pub fn key_name(&self) -> &str {
         self.0.labels.name()
     }
 
     /// What the key may do (`C9`).
+    ///
+    /// ```
+    /// use coverbase_auth::{Scope, ServiceAccount};
+    ///
+    /// /// Every key may list vendors; some see where they bank.
+    /// fn columns(account: &ServiceAccount) -> &'static [&'static str] {
+    ///     if account.scopes().contains(&Scope::BANKING_READ) { &["name", "iban"] } else { &["name"] }
+    /// }
+    /// ```
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.0.scopes
@@ -101,6 +118,14 @@ impl User {
     }
 
     /// The organization's short name, where the token carries one.
+    ///
+    /// ```
+    /// use coverbase_auth::User;
+    ///
+    /// fn dashboard(user: &User) -> String {
+    ///     format!("https://app.example.com/{}", user.org_slug().unwrap_or(user.org_id().as_str()))
+    /// }
+    /// ```
     #[must_use]
     pub fn org_slug(&self) -> Option<&str> {
         self.0.org_slug.as_deref()
@@ -119,6 +144,14 @@ impl User {
     }
 
     /// The id of the session, the token's `sid`, where its issuer has sessions.
+    ///
+    /// ```
+    /// use coverbase_auth::User;
+    ///
+    /// fn is_of_session(user: &User, draft_by: &str) -> bool {
+    ///     user.session_id() == Some(draft_by)
+    /// }
+    /// ```
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
         self.0.session_id.as_deref()

@@ -147,7 +147,8 @@ fn monotonic_millis() -> u64 {
 ///
 /// let clock = TestClock::at(1_700_000_000);
 /// clock.advance(5);
-/// assert_eq!(clock.unix_seconds(), 1_700_000_005);
+/// assert_eq!((clock.unix_seconds(), clock.unix_millis()), (1_700_000_005, 1_700_000_005_000));
+/// assert_eq!(clock.monotonic_millis(), 5_000);
 /// ```
 #[cfg(any(test, feature = "test-util"))]
 #[derive(Debug, Clone)]
@@ -172,6 +173,14 @@ impl TestClock {
     }
 
     /// Shows `unix_seconds` from now on, earlier or later than before.
+    ///
+    /// ```
+    /// use coverbase_auth::{Clock, TestClock};
+    ///
+    /// let clock = TestClock::at(1_700_000_000);
+    /// clock.set(1_600_000_000);
+    /// assert_eq!(clock.unix_seconds(), 1_600_000_000);
+    /// ```
     pub fn set(&self, unix_seconds: u64) {
         self.0
             .unix_seconds

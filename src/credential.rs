@@ -116,6 +116,16 @@ pub(crate) enum Presented {
 }
 
 /// Why a request presents no credential that could be checked (`C3`).
+///
+/// ```
+/// use coverbase_auth::{Credential, CredentialError};
+/// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+///
+/// let mut headers = HeaderMap::new();
+/// assert_eq!(Credential::from_headers(&headers), Err(CredentialError::Missing));
+/// headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer two words"));
+/// assert_eq!(Credential::from_headers(&headers), Err(CredentialError::Malformed));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {

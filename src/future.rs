@@ -21,6 +21,20 @@ use crate::{
 
 pin_project! {
     /// Answers with the inner service's response, or with the refusal that took its place.
+    ///
+    /// ```
+    /// use coverbase_auth::{DecidedFuture, Require};
+    /// use http::{Request, Response};
+    /// use tower::Service;
+    ///
+    /// // What a service around `Require` has for its own `type Future`.
+    /// fn forward<S, B>(require: &mut Require<S>, request: Request<()>) -> DecidedFuture<S::Future>
+    /// where
+    ///     S: Service<Request<()>, Response = Response<B>>,
+    /// {
+    ///     require.call(request)
+    /// }
+    /// ```
     pub struct DecidedFuture<F> {
         #[pin]
         answer: Answer<F>,
@@ -82,6 +96,20 @@ impl<F> fmt::Debug for DecidedFuture<F> {
 
 pin_project! {
     /// Decides, where the decision had to wait for a store or a key set, and answers as [`DecidedFuture`] does.
+    ///
+    /// ```
+    /// use coverbase_auth::{CoverbaseAuth, ResponseFuture};
+    /// use http::{Request, Response};
+    /// use tower::Service;
+    ///
+    /// // What a service around `CoverbaseAuth` has for its own `type Future`.
+    /// fn forward<S, B, R>(auth: &mut CoverbaseAuth<S>, request: Request<B>) -> ResponseFuture<S, B>
+    /// where
+    ///     S: Service<Request<B>, Response = Response<R>> + Clone,
+    /// {
+    ///     auth.call(request)
+    /// }
+    /// ```
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<B>>,

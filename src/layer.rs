@@ -37,6 +37,19 @@ use crate::{
 ///
 /// In axum, wrapping the finished `Router` from outside is cheaper than `Router::layer`, which wraps every route. See
 /// [`RequireLayer`](crate::RequireLayer) for what stands inside.
+///
+/// ```
+/// use coverbase_auth::{CoverbaseAuthLayer, Environment, KeyFormat, MemoryStore, ProblemJson, Role};
+///
+/// // As narrow as it gets: production's own keys, two roles, and nothing of the credential further in.
+/// let auth = CoverbaseAuthLayer::new(MemoryStore::new())
+///     .with_environment(Environment::Live)
+///     .with_key_format(KeyFormat::Minted)
+///     .with_accepted_roles([Role::ADMIN, Role::MEMBER])
+///     .with_stripped_credential()
+///     .with_render(ProblemJson::new());
+/// # let _ = auth;
+/// ```
 #[derive(Debug, Clone)]
 pub struct CoverbaseAuthLayer {
     gate: Arc<Gate>,
@@ -57,6 +70,15 @@ impl CoverbaseAuthLayer {
     }
 
     /// Accepts session tokens too (`C11`–`C16`). Without a verifier every one is an invalid one.
+    ///
+    /// ```
+    /// use coverbase_auth::{CoverbaseAuthLayer, JwtVerifier, KeySet, MemoryStore};
+    ///
+    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
+    ///     .with_authorized_parties(["https://app.example.com"]);
+    /// let auth = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);
+    /// # let _ = auth;
+    /// ```
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn with_jwt(self, verifier: crate::jwt::JwtVerifier) -> Self {
@@ -97,6 +119,16 @@ impl CoverbaseAuthLayer {
     }
 
     /// Tells the time by `clock`. The default is [`SystemClock`](crate::SystemClock).
+    ///
+    #[cfg_attr(feature = "test-util", doc = "```")]
+    #[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
+    /// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, TestClock};
+    ///
+    /// let clock = TestClock::at(1_700_000_000);
+    /// let auth = CoverbaseAuthLayer::new(MemoryStore::new()).with_clock(clock.clone());
+    /// clock.advance(60); // and what lives for a minute has expired
+    /// # let _ = auth;
+    /// ```
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
         self.change(|gate| gate.authenticator.clock = Arc::new(clock))

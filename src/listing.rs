@@ -7,6 +7,19 @@ use http::Method;
 use crate::requirement::Requirement;
 
 /// A route and what it requires.
+///
+/// ```
+/// use coverbase_auth::{Listing, Requirement, RouteRequirement};
+/// use http::Method;
+///
+/// let listing = Listing::from_iter([
+///     RouteRequirement::new(Method::GET, "/v1/reports", Requirement::authenticated()),
+///     RouteRequirement::new(None::<Method>, "/health", Requirement::public()),
+/// ]);
+/// let open: Vec<_> = listing.iter().filter(|row| row.requirement == Requirement::public()).collect();
+/// assert_eq!(open.len(), 1);
+/// assert_eq!(open[0].path, "/health");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RouteRequirement {

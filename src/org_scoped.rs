@@ -30,6 +30,14 @@ pub struct OrgScoped<T> {
 
 impl<T> OrgScoped<T> {
     /// A value of the organization `org_id`.
+    ///
+    /// ```
+    /// use coverbase_auth::OrgScoped;
+    ///
+    /// let report = OrgScoped::new("org_acme", "spending");
+    /// assert_eq!(report.org_id().as_str(), "org_acme");
+    /// assert!(!format!("{report:?}").contains("spending"));
+    /// ```
     pub fn new(org_id: impl Into<OrgId>, value: T) -> Self {
         Self {
             org_id: org_id.into(),

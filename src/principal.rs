@@ -33,6 +33,21 @@ use crate::{
 /// ```compile_fail
 /// let forged = coverbase_auth::Principal { identity: todo!() };
 /// ```
+///
+#[cfg_attr(feature = "test-util", doc = "```")]
+#[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
+/// use coverbase_auth::{KeyRecord, Role, Scope, testing};
+///
+/// let key = testing::service_account(KeyRecord::new("ak_1", "org_acme").with_scopes([Scope::AUDIT_READ]));
+/// assert_eq!((key.id(), key.role()), ("ak_1", None));
+/// assert_eq!(key.key_id(), Some(&"ak_1".into()));
+/// assert!(key.scopes().contains(&Scope::AUDIT_READ));
+///
+/// let user = testing::user("user_1", "org_acme", Role::MEMBER);
+/// assert_eq!((user.id(), user.role()), ("user_1", Some(&Role::MEMBER)));
+/// assert_eq!((user.session_id(), user.org_slug()), (Some("sess_test"), None));
+/// assert!(user.scopes().is_empty() && user.key_id().is_none());
+/// ```
 #[derive(Clone)]
 pub struct Principal {
     identity: Identity,
@@ -258,6 +273,17 @@ impl fmt::Debug for Principal {
 /// assert_eq!(Role::new("org:admin"), Role::ADMIN);
 /// assert_eq!(Role::new("billing").as_str(), "billing");
 /// assert_ne!(Role::new("org:org:admin"), Role::ADMIN);
+/// ```
+///
+/// The roles of the contract are constants:
+///
+/// ```
+/// use coverbase_auth::{Requirement, Role};
+///
+/// let of_the_house = [Role::ADMIN, Role::MEMBER, Role::SILOED_MEMBER, Role::AUXILIARY_MEMBER];
+/// let others = [Role::GUEST, Role::SERVICE_ACCOUNT];
+/// let requirement = Requirement::roles(of_the_house);
+/// # let _ = (others, requirement);
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Role(Cow<'static, str>);

@@ -183,6 +183,12 @@ impl RejectionKind {
     }
 
     /// The text for the caller.
+    ///
+    /// ```
+    /// use coverbase_auth::RejectionKind;
+    ///
+    /// assert_eq!(RejectionKind::UnauthorizedRole.message(), "Unauthorized role.");
+    /// ```
     #[must_use]
     pub const fn message(self) -> &'static str {
         self.answer().message
@@ -243,6 +249,18 @@ impl Rejection {
     }
 
     /// Whose request it was, where the credential was good and something else was not.
+    ///
+    /// ```
+    /// use coverbase_auth::{Principal, Rejection, Scope};
+    ///
+    /// /// For a log, which may know more than the client.
+    /// fn line(rejection: &Rejection) -> String {
+    ///     let who = rejection.principal().map_or("nobody", Principal::id);
+    ///     let missing: Vec<_> = rejection.required_scopes().iter().map(Scope::as_str).collect();
+    ///     format!("{who}: {rejection} It takes {missing:?}.")
+    /// }
+    /// # let _ = line;
+    /// ```
     #[must_use]
     pub const fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
@@ -285,6 +303,17 @@ impl Requirement {
     /// # Errors
     ///
     /// [`RejectionKind::InsufficientScope`] for a key, [`RejectionKind::UnauthorizedRole`] for a user (`C18`).
+    ///
+    /// ```
+    /// use coverbase_auth::{Principal, Rejection, Requirement, Role};
+    ///
+    /// /// Where no layer stands around the one thing that takes an administrator.
+    /// fn purge(caller: &Principal) -> Result<(), Rejection> {
+    ///     Requirement::roles([Role::ADMIN]).check(caller)?;
+    ///     // …
+    ///     Ok(())
+    /// }
+    /// ```
     #[inline]
     pub fn check(&self, principal: &Principal) -> Result<(), Rejection> {
         if self.is_met_by(principal) {

@@ -59,6 +59,14 @@ impl RequireLayer {
     }
 
     /// Answers as `render` does; give it what the layer outside was given.
+    ///
+    /// ```
+    /// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, ProblemJson, RequireLayer, Requirement, Role};
+    ///
+    /// let auth = CoverbaseAuthLayer::new(MemoryStore::new()).with_render(ProblemJson::new());
+    /// let admin = RequireLayer::new(Requirement::roles([Role::ADMIN])).with_render(ProblemJson::new());
+    /// # let _ = (auth, admin);
+    /// ```
     #[must_use]
     pub fn with_render(mut self, render: impl Render) -> Self {
         Arc::make_mut(&mut self.shared).renderer = Renderer::custom(render);
@@ -78,6 +86,20 @@ impl<S> Layer<S> for RequireLayer {
 }
 
 /// Lets requests through whose [`Principal`] meets the requirement. Made by [`RequireLayer`].
+///
+/// ```
+/// use coverbase_auth::{Require, RequireLayer, Requirement};
+/// use http::{Request, Response};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let inner = service_fn(async |_: Request<()>| Ok::<_, std::convert::Infallible>(Response::new("secret")));
+/// let service: Require<_> = RequireLayer::new(Requirement::authenticated()).layer(inner);
+/// // Nobody has authenticated the request: there is no layer outside.
+/// assert_eq!(service.oneshot(Request::new(())).await.unwrap().status(), 500);
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Require<S> {
     inner: S,

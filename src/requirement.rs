@@ -28,7 +28,11 @@ use crate::{
 ///
 /// let key_management = Requirement::scope(Scope::KEYS_MANAGE).or_role(Role::ADMIN);
 /// let audit_log = Requirement::scope(Scope::AUDIT_READ).or_roles([Role::ADMIN, Role::MEMBER]);
-/// # let _ = (key_management, audit_log);
+/// let both = Requirement::scopes([Scope::AUDIT_READ, Scope::BANKING_READ]);
+/// let no_key = Requirement::roles([Role::ADMIN]);
+/// let anybody = Requirement::authenticated();
+/// # let _ = (key_management, audit_log, both, no_key);
+/// assert_eq!(anybody.to_string(), "any key or any user");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]

@@ -71,7 +71,8 @@ impl Scope {
     ///
     /// ```
     /// # use coverbase_auth::Scope;
-    /// assert!(Scope::known().contains(&Scope::KEYS_MANAGE));
+    /// let known = [Scope::KEYS_MANAGE, Scope::AUDIT_READ, Scope::BANKING_READ, Scope::REVIEW_SENSITIVE_CHANGES];
+    /// assert_eq!(Scope::known(), known);
     /// ```
     #[must_use]
     pub fn known() -> &'static [Self] {
@@ -135,6 +136,13 @@ impl fmt::Debug for Scope {
 }
 
 /// The text is not a scope of RFC 6749 §3.3.
+///
+/// ```
+/// use coverbase_auth::{InvalidScope, Scope};
+///
+/// let read: Result<Scope, InvalidScope> = "two scopes".parse();
+/// assert!(read.unwrap_err().to_string().starts_with("a scope is printable ASCII"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a scope is printable ASCII without space, quote and backslash (RFC 6749 §3.3)")]
 pub struct InvalidScope(());

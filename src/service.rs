@@ -19,6 +19,16 @@ use crate::{
 /// Lets authenticated requests through to `S`, with their [`Principal`](crate::Principal) in the extensions, and answers the others.
 ///
 /// Made by [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer). Its error is the inner service's: a refusal is a response.
+///
+/// ```
+/// use coverbase_auth::{CoverbaseAuth, CoverbaseAuthLayer, MemoryStore};
+/// use tower::Layer;
+///
+/// let mut service: CoverbaseAuth<_> = CoverbaseAuthLayer::new(MemoryStore::new()).layer("inner");
+/// assert_eq!(*service.get_ref(), "inner");
+/// *service.get_mut() = "another";
+/// assert_eq!(service.into_inner(), "another");
+/// ```
 #[derive(Debug, Clone)]
 pub struct CoverbaseAuth<S> {
     inner: S,

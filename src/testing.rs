@@ -79,6 +79,11 @@ pub fn user(
 /// store.fail_next(1);
 /// assert!(store.lookup(&key.digest()).await.is_err());
 /// assert!(store.lookup(&key.digest()).await.unwrap().is_some());
+///
+/// store.fail();
+/// assert!(store.lookup(&key.digest()).await.is_err());
+/// store.recover();
+/// assert!(store.lookup(&key.digest()).await.is_ok());
 /// # });
 /// ```
 #[derive(Debug, Clone)]

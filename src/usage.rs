@@ -59,6 +59,15 @@ pub struct UsageLog(Arc<Mutex<Uses>>);
 type Uses = HashMap<(OrgId, KeyId), u64>;
 
 /// One key's last use.
+///
+/// ```
+/// use coverbase_auth::key_store::Usage;
+///
+/// fn statement(usage: &Usage) -> String {
+///     let Usage { org_id, key_id, last_used_at, .. } = usage;
+///     format!("UPDATE keys SET last_used_at = {last_used_at} WHERE org_id = '{org_id}' AND key_id = '{key_id}'")
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {

@@ -29,6 +29,13 @@ pub enum AuditEventType {
 
 impl AuditEventType {
     /// Every type.
+    ///
+    /// ```
+    /// use coverbase_auth::audit::AuditEventType;
+    ///
+    /// let named = AuditEventType::ALL.iter().find(|event_type| event_type.as_str() == "integration_added");
+    /// assert_eq!(named, Some(&AuditEventType::IntegrationAdded));
+    /// ```
     pub const ALL: &'static [Self] = &[
         Self::ExternalApiCall,
         Self::IntegrationAdded,
@@ -71,6 +78,14 @@ impl AuditEventType {
 }
 
 /// A group of event types.
+///
+/// ```
+/// use coverbase_auth::audit::AuditEventGroup;
+///
+/// let labels: Vec<_> = AuditEventGroup::ALL.iter().map(|group| group.label()).collect();
+/// assert_eq!(labels, ["External API", "Integrations"]);
+/// assert_eq!(AuditEventGroup::ExternalApi.as_str(), "external_api");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AuditEventGroup {

@@ -14,6 +14,20 @@ use super::pending::PendingCall;
 
 pin_project! {
     /// Answers as the inner service does. Dropped before it has, it leaves a record without a status.
+    ///
+    /// ```
+    /// use coverbase_auth::audit::{Audit, AuditFuture};
+    /// use http::{Request, Response};
+    /// use tower::Service;
+    ///
+    /// // What a service around `Audit` has for its own `type Future`.
+    /// fn forward<S, B>(audit: &mut Audit<S>, request: Request<()>) -> AuditFuture<S::Future>
+    /// where
+    ///     S: Service<Request<()>, Response = Response<B>>,
+    /// {
+    ///     audit.call(request)
+    /// }
+    /// ```
     pub struct AuditFuture<F> {
         #[pin]
         inner: F,

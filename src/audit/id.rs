@@ -89,6 +89,13 @@ impl std::str::FromStr for AuditRecordId {
 }
 
 /// Not a UUID.
+///
+/// ```
+/// use coverbase_auth::audit::{AuditRecordId, InvalidAuditRecordId};
+///
+/// let read: Result<AuditRecordId, InvalidAuditRecordId> = "17".parse();
+/// assert_eq!(read.unwrap_err().to_string(), "the id of an audit record is a UUID");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the id of an audit record is a UUID")]
 pub struct InvalidAuditRecordId(());

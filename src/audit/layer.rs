@@ -85,6 +85,15 @@ impl AuditLayer {
     }
 
     /// Tells the time by `clock`. The default is [`SystemClock`].
+    ///
+    #[cfg_attr(feature = "test-util", doc = "```")]
+    #[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
+    /// use coverbase_auth::{TestClock, audit::{AuditLayer, MemoryAuditLog}};
+    ///
+    /// let clock = TestClock::at(1_700_000_000);
+    /// let layer = AuditLayer::new(MemoryAuditLog::new()).with_clock(clock.clone());
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn with_clock(self, clock: impl Clock) -> Self {
         self.change(|shared| shared.clock = Arc::new(clock))
@@ -116,6 +125,20 @@ impl fmt::Debug for AuditLayer {
 }
 
 /// Notes the calls of `S`. Made by [`AuditLayer`]; its answers, its error and its readiness are the inner service's.
+///
+/// ```
+/// use coverbase_auth::audit::{Audit, AuditLayer, MemoryAuditLog};
+/// use http::{Request, Response};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let inner = service_fn(async |_: Request<()>| Ok::<_, std::convert::Infallible>(Response::new("pong")));
+/// let service: Audit<_> = AuditLayer::new(MemoryAuditLog::new()).layer(inner);
+/// let response = service.oneshot(Request::new(())).await.unwrap();
+/// assert!(response.headers().contains_key("x-request-id"));
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Audit<S> {
     inner: S,

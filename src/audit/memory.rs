@@ -33,6 +33,14 @@ pub struct MemoryAuditLog {
 
 impl MemoryAuditLog {
     /// Room for 10,000 records.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, audit::MemoryAuditLog};
+    ///
+    /// let log = MemoryAuditLog::new();
+    /// let admin = KeyAdmin::new(MemoryStore::new()).with_audit(log.clone());
+    /// # let _ = admin;
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(10_000)

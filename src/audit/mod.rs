@@ -87,6 +87,18 @@ impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
 }
 
 /// Where the audit log is read.
+///
+/// ```
+/// use coverbase_auth::{OrgId, StoreError, audit::{AuditEventType, AuditLog, AuditQuery}};
+///
+/// async fn calls_since(log: &dyn AuditLog, org_id: &OrgId, start: u64) -> Result<u64, StoreError> {
+///     let mut query = AuditQuery::default();
+///     query.event_types = vec![AuditEventType::ExternalApiCall];
+///     query.start_ts = Some(start);
+///     query.limit = 1;
+///     Ok(log.query(org_id, &query).await?.total)
+/// }
+/// ```
 #[async_trait]
 pub trait AuditLog: fmt::Debug + Send + Sync + 'static {
     /// One page of the organization's records that match `query`, newest first: by [`AuditRecord::id`], descending.
@@ -106,6 +118,32 @@ impl<L: AuditLog + ?Sized> AuditLog for Arc<L> {
 /// A store keeps, for each record, its [id](AuditRecord::id), [organization](AuditRecord::org_id),
 /// [time](AuditRecord::created_at), [type](AuditRecord::event_type), [text to search](AuditRecord::search_text) and
 /// [entry](AuditRecord::entry); the first five are what an [`AuditQuery`] selects by, the last is what it gets.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use coverbase_auth::{OrgId, StoreError};
+/// use coverbase_auth::audit::{AuditLog, AuditPage, AuditQuery, AuditRecord, AuditStore};
+///
+/// /// Prints what it has kept.
+/// #[derive(Debug)]
+/// struct Printed<S>(S);
+///
+/// #[async_trait]
+/// impl<S: AuditStore> AuditLog for Printed<S> {
+///     async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+///         self.0.query(org_id, query).await
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl<S: AuditStore> AuditStore for Printed<S> {
+///     async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
+///         self.0.append(batch).await?;
+///         batch.iter().for_each(|record| println!("{}", record.entry().as_json()));
+///         Ok(())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait AuditStore: AuditLog {
     /// Adds all of `batch`, or fails and may be asked again. A record whose id is there already has been written by an

@@ -124,6 +124,15 @@ impl AuditQuery {
     }
 
     /// Whether `record` is among those that are wanted, limit and offset aside; for logs that look at each one.
+    ///
+    /// ```
+    /// use coverbase_auth::audit::{AuditQuery, AuditRecord};
+    ///
+    /// fn newest<'r>(records: &'r [AuditRecord], query: &AuditQuery) -> Option<&'r AuditRecord> {
+    ///     let wanted = records.iter().filter(|record| query.matches(record));
+    ///     wanted.max_by_key(|record| record.id())
+    /// }
+    /// ```
     #[must_use]
     pub fn matches(&self, record: &AuditRecord) -> bool {
         let created_at = record.created_at();

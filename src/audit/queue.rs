@@ -108,6 +108,17 @@ impl AuditQueue {
     /// # Panics
     ///
     /// Outside of a tokio runtime. One without time (`enable_time`) is none to the writer: nothing would be written.
+    ///
+    /// ```
+    /// use coverbase_auth::audit::{AuditLayer, AuditQueue, MemoryAuditLog};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let queue = AuditQueue::spawn_with_capacity(MemoryAuditLog::new(), 1_000);
+    /// let layer = AuditLayer::new(queue.clone());
+    /// # let _ = layer;
+    /// # }
+    /// ```
     #[must_use]
     pub fn spawn_with_capacity(store: impl AuditStore, capacity: usize) -> Self {
         let shared = Arc::new(Shared {
@@ -136,6 +147,15 @@ impl AuditQueue {
     }
 
     /// How many records are not written yet.
+    ///
+    /// ```
+    /// use coverbase_auth::audit::AuditQueue;
+    ///
+    /// /// For a health check: the store keeps up, and nothing has been lost.
+    /// fn is_well(queue: &AuditQueue) -> bool {
+    ///     queue.depth() < 4_096 && queue.dropped() == 0
+    /// }
+    /// ```
     #[must_use]
     pub fn depth(&self) -> usize {
         self.sender.shared.queue().depth()

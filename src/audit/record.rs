@@ -19,6 +19,22 @@ use crate::{org_id::OrgId, principal::Principal};
 /// It is taken on the request's way, so it is cheap to make; what costs is asked for by whoever writes it: the
 /// [entry](Self::entry) and the [text to search](Self::search_text). No part of it is a secret (`C33`), and no text in it
 /// breaks a line or is longer than 2,048 bytes, whatever a client sent.
+///
+/// ```
+/// use coverbase_auth::audit::AuditRecord;
+///
+/// /// What a store's row has in it.
+/// fn row(record: &AuditRecord) -> ([u8; 16], String, u64, &'static str, String, String) {
+///     (
+///         *record.id().as_bytes(),
+///         record.org_id().to_string(),
+///         record.created_at(),
+///         record.event_type().as_str(),
+///         record.search_text(),
+///         record.entry().as_json().to_owned(),
+///     )
+/// }
+/// ```
 #[derive(Clone)]
 pub struct AuditRecord {
     id: AuditRecordId,
@@ -196,6 +212,13 @@ impl Serialize for AuditEntry {
 }
 
 /// Not an object of JSON.
+///
+/// ```
+/// use coverbase_auth::audit::{AuditEntry, InvalidAuditEntry};
+///
+/// let read: Result<AuditEntry, InvalidAuditEntry> = AuditEntry::from_json("[]");
+/// assert_eq!(read.unwrap_err().to_string(), "an entry of the audit log is a JSON object");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an entry of the audit log is a JSON object")]
 pub struct InvalidAuditEntry(());

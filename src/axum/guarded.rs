@@ -152,6 +152,20 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     }
 
     /// The routes of both. As in axum, no route may be in either.
+    ///
+    /// ```
+    /// use coverbase_auth::{Requirement, Role, axum::GuardedRouter};
+    ///
+    /// async fn handler() {}
+    ///
+    /// let admin = Requirement::roles([Role::ADMIN]);
+    /// let reports: GuardedRouter = GuardedRouter::new()
+    ///     .put("/v1/reports/{id}", admin.clone(), handler)
+    ///     .patch("/v1/reports/{id}", admin.clone(), handler)
+    ///     .delete("/v1/reports/{id}", admin, handler);
+    /// let vendors = GuardedRouter::new().get("/v1/vendors", Requirement::authenticated(), handler);
+    /// assert_eq!(reports.merge(vendors).listing().iter().count(), 4);
+    /// ```
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         let mut merged = self;
@@ -166,6 +180,23 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     }
 
     /// Gives the handlers their state, as axum's `Router::with_state` does.
+    ///
+    /// ```
+    /// use axum::{Router, extract::State};
+    /// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, Requirement, axum::GuardedRouter};
+    ///
+    /// #[derive(Clone)]
+    /// struct Greeting(&'static str);
+    ///
+    /// async fn greet(State(greeting): State<Greeting>) -> &'static str {
+    ///     greeting.0
+    /// }
+    ///
+    /// let app: Router = GuardedRouter::new()
+    ///     .get("/v1/greeting", Requirement::authenticated(), greet)
+    ///     .with_state(Greeting("hello"))
+    ///     .protected_by(CoverbaseAuthLayer::new(MemoryStore::new()));
+    /// ```
     #[must_use]
     pub fn with_state<S2>(self, state: S) -> GuardedRouter<S2> {
         let paths = self.paths.into_iter();
@@ -187,6 +218,19 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     ///
     /// When two routes differ in nothing but the names of their parameters, as axum does.
+    ///
+    /// ```
+    /// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, Requirement, axum::GuardedRouter};
+    /// use tower::ServiceBuilder;
+    ///
+    /// let routes: GuardedRouter = GuardedRouter::new().get("/health", Requirement::public(), async || "ok");
+    /// // Around the finished router, where the layer is cheaper than around each of its routes.
+    /// let app = ServiceBuilder::new()
+    ///     .layer(routes.requirements())
+    ///     .layer(CoverbaseAuthLayer::new(MemoryStore::new()))
+    ///     .service(routes.into_router());
+    /// # let _ = app;
+    /// ```
     #[must_use]
     pub fn requirements(&self) -> RequirementsLayer {
         let rows = self.rows.iter().cloned();

@@ -87,6 +87,17 @@ impl Routes {
     ///
     /// What is in the log is the doing of an [`AuditLayer`](crate::audit::AuditLayer) around the router, and of
     /// [`KeyAdmin::with_audit`].
+    ///
+    /// ```
+    /// use coverbase_auth::{CoverbaseAuthLayer, KeyAdmin, MemoryStore, axum::routes};
+    /// use coverbase_auth::audit::{AuditLayer, MemoryAuditLog};
+    ///
+    /// let (store, log) = (MemoryStore::new(), MemoryAuditLog::new());
+    /// let admin = KeyAdmin::new(store.clone()).with_audit(log.clone());
+    /// let app: axum::Router = routes::router(routes::Routes::new(admin).with_audit_log(log.clone()))
+    ///     .layer(CoverbaseAuthLayer::new(store))
+    ///     .layer(AuditLayer::new(log));
+    /// ```
     #[cfg(feature = "audit")]
     #[must_use]
     pub fn with_audit_log(self, log: impl crate::audit::AuditLog) -> Self {
@@ -97,6 +108,13 @@ impl Routes {
     }
 
     /// Serves `GET /openapi.json`, what [`openapi`](Self::openapi) gives, to whoever has a credential.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, axum::routes::Routes};
+    ///
+    /// let routes = Routes::new(KeyAdmin::new(MemoryStore::new())).with_openapi();
+    /// assert!(routes.listing().to_string().contains("/openapi.json"));
+    /// ```
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn with_openapi(self) -> Self {

@@ -28,6 +28,16 @@ const USER_AGENT: &str = concat!("coverbase-auth/", env!("CARGO_PKG_VERSION"));
 /// Plain `http` is for loopback alone. A redirect is followed to the same scheme, host and port, three times at most; it
 /// never leads to another server (T15). Proxies named by the environment are not used: bring a
 /// [`JwksSource`] of your own where there is no other way out.
+///
+/// ```
+/// use coverbase_auth::jwt::HttpsJwks;
+///
+/// let source = HttpsJwks::url("http://localhost:8080/jwks.json")?;
+/// let provider = HttpsJwks::openid("http://localhost:8080")?;
+/// assert!(HttpsJwks::url("http://clerk.example.com/jwks.json").is_err(), "whoever is on the way could change it");
+/// # let _ = (source, provider);
+/// # Ok::<(), coverbase_auth::jwt::KeySetError>(())
+/// ```
 pub struct HttpsJwks {
     address: Address,
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,

@@ -48,6 +48,12 @@ impl Issuer {
     /// Accepts only tokens whose `azp` is present and is one of `parties`, to the byte (C14).
     ///
     /// An empty list accepts no token: a list that a configuration lost must not switch the check off.
+    ///
+    /// ```
+    /// # use coverbase_auth::jwt::{Issuer, KeySet};
+    /// let issuer = Issuer::new("https://clerk.example.com", KeySet::unavailable())
+    ///     .with_authorized_parties(["https://app.example.com"]);
+    /// ```
     pub fn with_authorized_parties(
         mut self,
         parties: impl IntoIterator<Item = impl Into<String>>,

@@ -25,6 +25,17 @@ use crate::jwt::{fetched::FetchedKeys, https::HttpsJwks, source::JwksSource};
 /// - whose `alg` is not one of [`Algorithm`](crate::jwt::Algorithm) or does not fit its type.
 ///
 /// A key verifies one algorithm, the one in its `alg`; without `alg` an RSA key verifies RS256, and a curve has only one.
+///
+/// ```
+/// use coverbase_auth::jwt::KeySet;
+///
+/// // A service that would rather run without its users than not at all.
+/// let keys = KeySet::from_file("/etc/coverbase/jwks.json").unwrap_or_else(|error| {
+///     eprintln!("{error}: until that is mended every session token is answered 503");
+///     KeySet::unavailable()
+/// });
+/// # let _ = keys;
+/// ```
 #[derive(Clone, Debug)]
 pub struct KeySet {
     source: Source,
@@ -145,6 +156,19 @@ impl KeySet {
     /// # Errors
     ///
     /// When this is not called inside a tokio runtime. It needs one with its timers and its I/O switched on.
+    ///
+    /// ```no_run
+    /// use coverbase_auth::jwt::{HttpsJwks, KeySet};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let source = HttpsJwks::url("https://id.corp.example/jwks.json")?
+    ///     .with_root_certificates(std::fs::read("/etc/ssl/corp.pem")?)?;
+    /// let keys = KeySet::from_source(source)?;
+    /// # let _ = keys;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "jwks")]
     pub fn from_source(source: impl JwksSource) -> Result<Self, KeySetError> {
         Ok(Self {

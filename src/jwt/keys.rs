@@ -109,6 +109,7 @@ fn usable<'a>(
 /// let error = KeySet::from_jwks(r#"{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}"#).unwrap_err();
 /// let refused = &error.refused()[0];
 /// assert_eq!(refused.kid(), None);
+/// assert_eq!(refused.reason(), "it has no `kid`, by which tokens name their key");
 /// assert_eq!(refused.to_string(), "key 1: it has no `kid`, by which tokens name their key");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +143,13 @@ impl fmt::Display for RefusedKey {
 }
 
 /// Why there is no [`KeySet`](crate::KeySet): for the person who builds the layer. Its text names the file or the address, where there is one, and what to mend.
+///
+/// ```
+/// use coverbase_auth::jwt::{KeySet, KeySetError};
+///
+/// let set: Result<KeySet, KeySetError> = KeySet::from_jwks(r#"{"keys": []}"#);
+/// assert_eq!(set.unwrap_err().to_string(), "no usable key in the JWKS: it is empty");
+/// ```
 #[derive(Debug)]
 pub struct KeySetError {
     /// The file or the address.

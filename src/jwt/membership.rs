@@ -12,10 +12,14 @@ use crate::scope::Scopes;
 /// A user's place in one organization, as a token tells it.
 ///
 /// ```
-/// use coverbase_auth::Role;
+/// use coverbase_auth::{Role, Scope};
 /// use coverbase_auth::jwt::Membership;
 ///
-/// let membership = Membership::new("org_acme").with_role(Role::MEMBER).with_org_slug("acme");
+/// let membership = Membership::new("org_acme")
+///     .with_org_slug("acme")
+///     .with_role(Role::MEMBER)
+///     .with_session_id("sess_1")
+///     .with_scopes([Scope::AUDIT_READ]);
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -83,6 +87,21 @@ impl Membership {
 /// [`Issuer::with_claims`](crate::jwt::Issuer::with_claims).
 ///
 /// What is there and of another type than asked for is an error, never absent: `null` too.
+///
+/// ```
+/// use coverbase_auth::Role;
+/// use coverbase_auth::jwt::{Claims, InvalidClaim, Issuer, KeySet, Membership};
+///
+/// /// `{"org": {"id": "org_acme", "role": "member"}, "scope": "audit:read"}`
+/// fn membership(claims: &Claims<'_>) -> Result<Membership, InvalidClaim> {
+///     let org = claims.object("org")?.ok_or(InvalidClaim::new("a token without an organization"))?;
+///     Ok(Membership::new(org.required_string("id")?)
+///         .with_role(org.string("role")?.map(Role::new))
+///         .with_scopes(claims.scopes("scope")?))
+/// }
+///
+/// let issuer = Issuer::new("https://id.example.com", KeySet::unavailable()).with_claims(membership);
+/// ```
 #[derive(Clone, Copy)]
 pub struct Claims<'a> {
     claims: &'a Object<'a>,

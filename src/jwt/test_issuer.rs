@@ -175,6 +175,7 @@ impl fmt::Debug for TestIssuer {
 /// let issuer = TestIssuer::new("https://clerk.example.com");
 /// let token = issuer
 ///     .token()
+///     .with_subject("user_1")
 ///     .with_org("org_alpha")
 ///     .with_role("member")
 ///     .with_times(1_700_000_000, 1_700_003_600)
@@ -213,6 +214,15 @@ impl TestToken<'_> {
     /// # Panics
     ///
     /// When `value` has no form in JSON.
+    ///
+    /// ```
+    /// # use coverbase_auth::jwt::TestIssuer;
+    /// let issuer = TestIssuer::new("https://clerk.example.com");
+    /// // Two that must not open anything.
+    /// let unsigned = issuer.token().with_header("alg", "none").sign();
+    /// let of_no_key = issuer.token().without_header("kid").sign();
+    /// # let _ = (unsigned, of_no_key);
+    /// ```
     pub fn with_header(mut self, name: &str, value: impl Serialize) -> Self {
         self.header.insert(name.to_owned(), json(value));
         self

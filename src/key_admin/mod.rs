@@ -44,6 +44,28 @@ use crate::{
 /// }
 /// # let _ = (KeyAdmin::new(MemoryStore::new()), create_key);
 /// ```
+///
+#[cfg_attr(feature = "test-util", doc = "```")]
+#[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
+/// use coverbase_auth::{Environment, KeyAdmin, MemoryStore, Role, Scope, TestClock, testing};
+/// use coverbase_auth::key_admin::{CreateKey, RevokeKey};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), coverbase_auth::key_admin::KeyAdminError> {
+/// let admin = KeyAdmin::new(MemoryStore::new())
+///     .with_environment(Environment::Test)
+///     .with_scopes([Scope::from_static("reports:export")])
+///     .with_clock(TestClock::at(1_700_000_000));
+/// let caller = testing::user("user_1", "org_acme", Role::ADMIN);
+///
+/// let created = admin.create(&caller, CreateKey::new("ci")).await?;
+/// let rotated = admin.rotate(&caller, &created.id).await?;
+/// assert_eq!(rotated.revoked_id, created.id);
+/// admin.revoke(&caller, &rotated.created.id, RevokeKey::default()).await?;
+/// assert!(admin.list(&caller).await?.iter().all(|key| key.revoked && key.created_at == 1_700_000_000));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct KeyAdmin {
     registry: Arc<dyn KeyRegistry>,
@@ -113,6 +135,14 @@ impl KeyAdmin {
     }
 
     /// What managing keys requires: role `admin` or scope `keys:manage` (`C18`).
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyAdmin, RequireLayer};
+    ///
+    /// let layer = RequireLayer::new(KeyAdmin::requirement());
+    /// # let _ = layer;
+    /// assert_eq!(KeyAdmin::requirement().to_string(), "scope keys:manage or role admin");
+    /// ```
     pub fn requirement() -> Requirement {
         Requirement::scope(Scope::KEYS_MANAGE).or_role(Role::ADMIN)
     }
@@ -255,6 +285,21 @@ impl KeyAdmin {
     ///
     /// [`KeyAdminError::InvalidCidr`], or [`KeyAdminError::Rejected`] for a caller without the right, for another
     /// organization, and where the store does not answer.
+    ///
+    #[cfg_attr(feature = "test-util", doc = "```")]
+    #[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, OrgId, Role, key_admin::SetAllowlist, testing};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), coverbase_auth::key_admin::KeyAdminError> {
+    /// let admin = KeyAdmin::new(MemoryStore::new());
+    /// let (caller, acme) = (testing::user("user_1", "org_acme", Role::ADMIN), OrgId::from("org_acme"));
+    /// let request = SetAllowlist::from_json(br#"{"api_ip_allowlist": ["192.0.2.7"]}"#)?;
+    /// admin.set_allowlist(&caller, &acme, request).await?;
+    /// assert_eq!(admin.organization(&caller, &acme).await?.api_ip_allowlist, ["192.0.2.7/32"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn set_allowlist(
         &self,
         caller: &Principal,

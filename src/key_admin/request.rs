@@ -20,6 +20,13 @@ pub struct CreateKey {
 
 impl CreateKey {
     /// A key without scopes that does not expire.
+    ///
+    /// ```
+    /// use coverbase_auth::key_admin::CreateKey;
+    ///
+    /// let mut request = CreateKey::new("ci");
+    /// request.seconds_until_expiration = Some(90 * 24 * 60 * 60);
+    /// ```
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -93,6 +100,14 @@ impl RevokeKey {
 }
 
 /// `POST /v1/org/{id}` (`C42`).
+///
+/// ```
+/// use coverbase_auth::key_admin::SetAllowlist;
+///
+/// let request = SetAllowlist::from_json(br#"{"api_ip_allowlist": ["192.0.2.0/24"]}"#)?;
+/// assert_eq!(request.api_ip_allowlist, ["192.0.2.0/24"]);
+/// # Ok::<(), coverbase_auth::key_admin::InvalidField>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetAllowlist {

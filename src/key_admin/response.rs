@@ -11,6 +11,15 @@ use crate::{
 };
 
 /// A key as its organization sees it: everything but the secret (`C38`).
+///
+/// ```
+/// use coverbase_auth::{KeyId, key_admin::KeySummary};
+///
+/// /// What an administrator may want to revoke.
+/// fn never_used(keys: &[KeySummary]) -> Vec<&KeyId> {
+///     keys.iter().filter(|key| key.last_used_at.is_none() && !key.revoked).map(|key| &key.id).collect()
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct KeySummary {
@@ -52,6 +61,17 @@ impl KeySummary {
 /// A new key with its secret, which is shown this once (`C39`).
 ///
 /// Serializing it writes the secret: an answer that holds it carries `Cache-Control: no-store`. `Debug` does not.
+///
+/// ```
+/// use coverbase_auth::key_admin::CreatedKey;
+/// use http::{Response, header::CACHE_CONTROL};
+///
+/// fn answer(created: &CreatedKey) -> serde_json::Result<Response<String>> {
+///     let mut response = Response::new(serde_json::to_string(created)?);
+///     response.headers_mut().insert(CACHE_CONTROL, "no-store".parse().unwrap());
+///     Ok(response)
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct CreatedKey {
@@ -83,6 +103,14 @@ impl CreatedKey {
 }
 
 /// A key that took another's place, with its secret, which is shown this once (`C40`).
+///
+/// ```
+/// use coverbase_auth::key_admin::RotatedKey;
+///
+/// fn line_in_a_log(rotated: &RotatedKey) -> String {
+///     format!("{} took the place of {}", rotated.created.id, rotated.revoked_id)
+/// }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct RotatedKey {
@@ -104,6 +132,14 @@ impl RotatedKey {
 }
 
 /// An organization (`C42`).
+///
+/// ```
+/// use coverbase_auth::key_admin::Organization;
+///
+/// fn is_restricted(organization: &Organization) -> bool {
+///     !organization.api_ip_allowlist.is_empty()
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Organization {

@@ -10,6 +10,19 @@ use crate::{api_key::KeyDigest, org_id::OrgId};
 /// Something that a cache must no longer believe.
 ///
 /// It only ever takes away: nothing in it is trusted, so a forged one costs a load and gains nothing (T17).
+///
+/// ```
+/// use coverbase_auth::{ApiKey, Environment, key_store::{Invalidation, Invalidations}};
+///
+/// /// What a store does that hears of changes by a connection of its own.
+/// fn on_reconnect(invalidations: &Invalidations) {
+///     invalidations.publish(&Invalidation::Resumed);
+/// }
+///
+/// let key = ApiKey::generate(Environment::Test);
+/// assert_ne!(Invalidation::Key(key.digest()), Invalidation::Lost);
+/// # on_reconnect(&Invalidations::new());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidation {

@@ -81,6 +81,33 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
 
     /// The record of a key as it was presented: what the layer asks. By default its digest is looked up. A store whose
     /// service verifies secrets itself, and knows no digest of ours, hands it the secret here; it must not keep it (`C7`).
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyDigest, KeyRecord, KeyStore, Lookup, StoreError, key_store::PresentedKey};
+    ///
+    /// /// A service that has kept keys before, and verifies them in its own way.
+    /// #[derive(Debug, Clone)]
+    /// struct Elsewhere;
+    ///
+    /// impl Elsewhere {
+    ///     async fn verify(&self, secret: String) -> Result<Option<KeyRecord>, std::io::Error> {
+    ///         // ask it, over TLS
+    /// #       let _ = secret;
+    ///         Ok(None)
+    ///     }
+    /// }
+    ///
+    /// impl KeyStore for Elsewhere {
+    ///     fn lookup(&self, _: &KeyDigest) -> Lookup {
+    ///         Lookup::ready(Err(StoreError::new("it is asked by secrets alone")))
+    ///     }
+    ///
+    ///     fn lookup_presented(&self, key: &PresentedKey<'_>) -> Lookup {
+    ///         let (service, secret) = (self.clone(), key.expose_secret().to_owned());
+    ///         Lookup::pending(async move { service.verify(secret).await.map_err(StoreError::new) })
+    ///     }
+    /// }
+    /// ```
     #[inline]
     fn lookup_presented(&self, key: &PresentedKey<'_>) -> Lookup {
         self.lookup(key.digest())
@@ -88,6 +115,34 @@ pub trait KeyStore: fmt::Debug + Send + Sync + 'static {
 
     /// How a cache in front of this store hears of changes. `None`, the default: it does not, and believes what it has
     /// read until that has aged.
+    ///
+    /// ```
+    /// use coverbase_auth::{ApiKey, KeyDigest, KeyStore, Lookup, MemoryStore};
+    /// use coverbase_auth::key_store::{Invalidation, Invalidations};
+    ///
+    /// #[derive(Debug)]
+    /// struct Announced {
+    ///     keys: MemoryStore, // for the sake of the example
+    ///     invalidations: Invalidations,
+    /// }
+    ///
+    /// impl Announced {
+    ///     fn remove(&self, key: &ApiKey) {
+    ///         // in the database first, then:
+    ///         self.invalidations.publish(&Invalidation::Key(key.digest()));
+    ///     }
+    /// }
+    ///
+    /// impl KeyStore for Announced {
+    ///     fn lookup(&self, digest: &KeyDigest) -> Lookup {
+    ///         self.keys.lookup(digest)
+    ///     }
+    ///
+    ///     fn invalidations(&self) -> Option<&Invalidations> {
+    ///         Some(&self.invalidations)
+    ///     }
+    /// }
+    /// ```
     fn invalidations(&self) -> Option<&Invalidations> {
         None
     }
@@ -111,6 +166,19 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
 pub(crate) type LookupAnswer = Result<Option<KeyRecord>, StoreError>;
 
 /// The answer of a [`KeyStore`], at once or later. It can be awaited.
+///
+/// ```
+/// use coverbase_auth::{KeyRecord, Lookup};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), coverbase_auth::StoreError> {
+/// let known = Lookup::ready(Ok(Some(KeyRecord::new("ak_1", "org_acme"))));
+/// let unknown = Lookup::pending(async { Ok(None) });
+/// assert!(known.await?.is_some());
+/// assert!(unknown.await?.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct Lookup(LookupState);
 
@@ -123,6 +191,20 @@ pub(crate) type PendingLookup = Pin<Box<dyn Future<Output = LookupAnswer> + Send
 
 impl Lookup {
     /// An answer that is at hand.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyDigest, KeyRecord, KeyStore, Lookup};
+    ///
+    /// /// The one key of a small service, from its configuration.
+    /// #[derive(Debug)]
+    /// struct OnlyKey(KeyDigest, KeyRecord);
+    ///
+    /// impl KeyStore for OnlyKey {
+    ///     fn lookup(&self, digest: &KeyDigest) -> Lookup {
+    ///         Lookup::ready(Ok((*digest == self.0).then(|| self.1.clone())))
+    ///     }
+    /// }
+    /// ```
     #[inline]
     pub const fn ready(answer: Result<Option<KeyRecord>, StoreError>) -> Self {
         Self(LookupState::Ready(Some(answer)))
@@ -201,6 +283,28 @@ impl Error for StoreError {
 /// The rules (who may, names, lifetimes) are [`KeyAdmin`](crate::KeyAdmin)'s; a registry keeps rows. Every call names
 /// the organization, and an id of another one is not there (`C20`). A change is in effect on every instance, for each
 /// request that begins after its answer.
+///
+/// ```
+/// use coverbase_auth::{ApiKey, Environment, IpAllowlist, KeyRecord, KeyRegistry, MemoryStore, OrgId};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (registry, acme) = (MemoryStore::new(), OrgId::from("org_acme"));
+/// let (key, next) = (ApiKey::generate(Environment::Test), ApiKey::generate(Environment::Test));
+/// registry.create(key.digest(), KeyRecord::new("ak_1", "org_acme")).await?;
+/// registry.set_allowlist(&acme, IpAllowlist::parse(["192.0.2.0/24"])?).await?;
+///
+/// let replacement = KeyRecord::new("ak_2", "org_acme");
+/// assert!(registry.rotate(&"ak_1".into(), next.digest(), replacement, 1_700_000_000).await?);
+/// assert!(registry.find(&acme, &"ak_1".into()).await?.is_some_and(|key| key.is_revoked()));
+/// assert_eq!(registry.allowlist(&acme).await?.to_strings(), ["192.0.2.0/24"]);
+///
+/// assert!(registry.revoke(&acme, &"ak_2".into(), 1_700_000_060).await?.is_some());
+/// assert_eq!(registry.list(&acme).await?.len(), 2);
+/// assert!(registry.list(&"org_other".into()).await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait KeyRegistry: fmt::Debug + Send + Sync + 'static {
     /// Adds a key under its organization's allowlist, whatever allowlist `record` carries. A digest or an id that is taken

@@ -27,6 +27,26 @@ use crate::{
 /// assert!(!record.is_expired_at(1_899_999_999));
 /// assert!(record.is_expired_at(1_900_000_000));
 /// ```
+///
+/// A store makes it of a row, and a row of it:
+///
+/// ```
+/// use coverbase_auth::{IpAllowlist, KeyRecord};
+///
+/// let record = KeyRecord::new("ak_6sLyzf0Xz0Cq", "org_acme")
+///     .with_name("ci")
+///     .with_allowlist(IpAllowlist::parse(["192.0.2.0/24"])?)
+///     .with_created_at(1_700_000_000)
+///     .with_created_by("user_1")
+///     .with_last_used_at(1_700_000_060);
+/// assert_eq!((record.key_id().as_str(), record.org_id().as_str()), ("ak_6sLyzf0Xz0Cq", "org_acme"));
+/// assert_eq!((record.name(), record.created_by()), ("ci", Some("user_1")));
+/// assert_eq!((record.created_at(), record.expires_at()), (1_700_000_000, None));
+/// assert_eq!(record.last_used_at(), Some(1_700_000_060));
+/// assert_eq!(record.allowlist().to_strings(), ["192.0.2.0/24"]);
+/// assert!(record.scopes().is_empty());
+/// # Ok::<(), coverbase_auth::InvalidCidr>(())
+/// ```
 #[derive(Clone)]
 pub struct KeyRecord(Arc<ServiceAccountIdentity>);
 
@@ -91,6 +111,18 @@ impl KeyRecord {
     }
 
     /// Where its uses are noted, for a store that writes them behind.
+    ///
+    /// ```
+    /// use coverbase_auth::{KeyRecord, key_store::UsageLog};
+    ///
+    /// let log = UsageLog::new();
+    /// let record = KeyRecord::new("ak_1", "org_acme").with_usage_log(log.clone());
+    /// # let _ = record;
+    /// // Now and then the store writes what the log has heard.
+    /// for usage in log.drain() {
+    ///     println!("{} of {} was used at {}", usage.key_id, usage.org_id, usage.last_used_at);
+    /// }
+    /// ```
     #[must_use]
     pub fn with_usage_log(self, log: UsageLog) -> Self {
         self.change(|key| key.usage_log = Some(log))
@@ -199,6 +231,17 @@ impl KeyRecord {
     }
 
     /// Whether it opens anything at `now`.
+    ///
+    /// ```
+    /// use coverbase_auth::KeyRecord;
+    ///
+    /// let record = KeyRecord::new("ak_1", "org_acme").with_expires_at(1_900_000_000);
+    /// assert!(record.is_live_at(1_899_999_999));
+    /// assert!(!record.is_live_at(1_900_000_000));
+    /// let revoked = record.with_revoked_at(1_800_000_000);
+    /// assert!(revoked.is_revoked() && !revoked.is_live_at(1_700_000_000));
+    /// assert_eq!(revoked.revoked_at(), Some(1_800_000_000));
+    /// ```
     #[must_use]
     pub fn is_live_at(&self, now: u64) -> bool {
         !self.is_revoked() && !self.is_expired_at(now)
@@ -232,6 +275,14 @@ impl fmt::Debug for KeyRecord {
 }
 
 /// What a revocation did.
+///
+/// ```
+/// use coverbase_auth::{KeyRecord, key_store::Revocation};
+///
+/// let revoked = KeyRecord::new("ak_1", "org_acme").with_revoked_at(1_700_000_000);
+/// let again = Revocation::new(revoked, false);
+/// assert!(again.record.is_revoked() && !again.is_first);
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Revocation {

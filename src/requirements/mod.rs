@@ -114,6 +114,19 @@ impl RequirementsLayer {
     /// # Errors
     ///
     /// When the path is none, when there is such a row, and when there is one that no request could be told from.
+    ///
+    /// ```
+    /// use coverbase_auth::{Requirement, RequirementsLayer};
+    ///
+    /// /// The table of a configuration file.
+    /// fn table(rows: &[(&str, &str)]) -> Result<RequirementsLayer, Box<dyn std::error::Error>> {
+    ///     rows.iter().try_fold(RequirementsLayer::new(), |table, (path, scope)| {
+    ///         Ok(table.try_route(None, path, Requirement::scope(scope.parse()?))?)
+    ///     })
+    /// }
+    /// assert!(table(&[("/v1/reports", "reports:read")]).is_ok());
+    /// assert!(table(&[("v1/reports", "reports:read")]).is_err(), "a path begins with a slash");
+    /// ```
     pub fn try_route(
         mut self,
         method: Option<Method>,
@@ -127,6 +140,16 @@ impl RequirementsLayer {
 
     /// What a request without a row requires; a public requirement counts as [`Requirement::authenticated`]. By default
     /// that is for the layer inside to say. `Requirement::roles([])` closes whatever the table does not name.
+    ///
+    /// ```
+    /// use coverbase_auth::{Requirement, RequirementsLayer};
+    /// use http::Method;
+    ///
+    /// let nothing_else = RequirementsLayer::new()
+    ///     .route(Method::GET, "/v1/reports", Requirement::authenticated())
+    ///     .with_default(Requirement::roles([]));
+    /// # let _ = nothing_else;
+    /// ```
     #[must_use]
     pub fn with_default(mut self, requirement: Requirement) -> Self {
         Arc::make_mut(&mut self.shared).default = Some(requirement.never_public());
@@ -137,6 +160,23 @@ impl RequirementsLayer {
     ///
     /// The principal is then found by [`Principal::of`](crate::Principal::of), as the extractors and
     /// [`RequireLayer`](crate::RequireLayer) do, and not by `extensions.get::<Principal>()`.
+    ///
+    /// ```
+    /// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, Principal, Rejection, RequirementsLayer};
+    /// use http::{Request, Response};
+    /// use tower::{ServiceBuilder, service_fn};
+    ///
+    /// async fn who_am_i(request: Request<()>) -> Result<Response<String>, Rejection> {
+    ///     let caller = Principal::required(request.extensions())?;
+    ///     Ok(Response::new(caller.id().to_owned()))
+    /// }
+    ///
+    /// let service = ServiceBuilder::new()
+    ///     .layer(RequirementsLayer::new().with_principal_slot())
+    ///     .layer(CoverbaseAuthLayer::new(MemoryStore::new()))
+    ///     .service(service_fn(who_am_i));
+    /// # let _ = service;
+    /// ```
     #[must_use]
     pub fn with_principal_slot(mut self) -> Self {
         Arc::make_mut(&mut self.shared).makes_slots = true;
@@ -173,6 +213,22 @@ impl<S> Layer<S> for RequirementsLayer {
 }
 
 /// Puts the requirement of each request into its extensions. Made by [`RequirementsLayer`].
+///
+/// ```
+/// use coverbase_auth::{Requirement, Requirements, RequirementsLayer};
+/// use http::Request;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let inner = service_fn(async |request: Request<()>| {
+///     Ok::<_, std::convert::Infallible>(request.extensions().get::<Requirement>().cloned())
+/// });
+/// let service: Requirements<_> = RequirementsLayer::new().any("/health", Requirement::public()).layer(inner);
+/// let found = service.oneshot(Request::get("/health").body(()).unwrap()).await.unwrap();
+/// assert_eq!(found, Some(Requirement::public()));
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Requirements<S> {
     inner: S,

@@ -13,10 +13,12 @@ mod compile_fail;
 mod credential;
 #[cfg(all(feature = "axum", feature = "cache"))]
 mod custom_store;
+mod documented;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
 #[cfg(feature = "axum")]
 mod examples;
+mod features;
 #[cfg(feature = "axum")]
 mod hyper;
 #[cfg(feature = "jwt")]

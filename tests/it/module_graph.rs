@@ -84,7 +84,7 @@ fn no_file_is_long() {
 }
 
 /// The text of each file under `src`, by its path there.
-fn sources() -> BTreeMap<String, String> {
+pub(crate) fn sources() -> BTreeMap<String, String> {
     fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) {
         for entry in folder.read_dir().unwrap().map(Result::unwrap) {
             let path = format!("{prefix}{}", entry.file_name().to_str().unwrap());

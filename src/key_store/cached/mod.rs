@@ -217,6 +217,13 @@ impl<S: KeyStore> CachedStore<S> {
     }
 
     /// The store behind the cache.
+    ///
+    /// ```
+    /// use coverbase_auth::{ApiKey, CachedStore, Environment, KeyRecord, MemoryStore};
+    ///
+    /// let store = CachedStore::new(MemoryStore::new());
+    /// store.get_ref().insert(&ApiKey::generate(Environment::Test), KeyRecord::new("ak_1", "org_acme"));
+    /// ```
     #[must_use]
     pub fn get_ref(&self) -> &S {
         &self.store

@@ -8,6 +8,14 @@ use std::sync::{
 use crate::api_key::KeyDigest;
 
 /// What a [`CachedStore`](super::CachedStore) has done since it was made.
+///
+/// ```
+/// use coverbase_auth::key_store::CacheStats;
+///
+/// fn hit_rate(stats: &CacheStats) -> f64 {
+///     stats.hits as f64 / (stats.hits + stats.misses).max(1) as f64
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CacheStats {

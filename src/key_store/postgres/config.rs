@@ -16,6 +16,7 @@ use super::{schema, server::Server};
 ///     .with_schema("auth")?
 ///     .with_connections(32)
 ///     .with_connect_timeout(Duration::from_secs(30))
+///     .with_timeout(Duration::from_secs(1))
 ///     .connect()
 ///     .await?;
 /// # let _ = store;

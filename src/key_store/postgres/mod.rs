@@ -84,6 +84,15 @@ impl PostgresConfig {
     /// # Errors
     ///
     /// [`ConnectError::Failed`], after the [timeout](Self::with_connect_timeout) at the latest.
+    ///
+    /// ```no_run
+    /// use coverbase_auth::{PostgresStore, key_store::{ConnectError, PostgresConfig}};
+    ///
+    /// async fn of_staging() -> Result<PostgresStore, ConnectError> {
+    ///     let config = PostgresConfig::from_url("postgres://auth@db.internal/coverbase?sslmode=require")?;
+    ///     config.with_schema("auth_staging")?.connect().await
+    /// }
+    /// ```
     pub async fn connect(self) -> Result<PostgresStore, ConnectError> {
         let mut last = Failure::no_answer();
         let attempts = async {
@@ -152,6 +161,14 @@ impl PostgresStore {
     /// # Errors
     ///
     /// When the database does not answer; it is written later then.
+    ///
+    /// ```
+    /// # use coverbase_auth::{PostgresStore, StoreError};
+    /// /// Before a snapshot of the database.
+    /// async fn settle(store: &PostgresStore) -> Result<(), StoreError> {
+    ///     store.flush().await
+    /// }
+    /// ```
     pub async fn flush(&self) -> Result<(), StoreError> {
         Ok(self.shared.usage.flush().await?)
     }
@@ -161,6 +178,15 @@ impl PostgresStore {
     /// # Errors
     ///
     /// When the database does not answer; the store is closed nevertheless.
+    ///
+    /// ```
+    /// use coverbase_auth::{PostgresStore, StoreError};
+    ///
+    /// async fn serve(store: PostgresStore) -> Result<(), StoreError> {
+    ///     // until the service is told to stop
+    ///     store.close().await
+    /// }
+    /// ```
     pub async fn close(&self) -> Result<(), StoreError> {
         let flushed = self.flush().await;
         let tasks = self.shared.tasks.lock();

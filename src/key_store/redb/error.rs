@@ -13,6 +13,7 @@ use std::{
 ///
 /// let error = RedbStore::open("no/such/folder/keys.redb").unwrap_err();
 /// assert_eq!(error.kind(), OpenErrorKind::Unusable);
+/// assert_eq!(error.path(), std::path::Path::new("no/such/folder/keys.redb"));
 /// assert!(error.to_string().starts_with("cannot open the store no/such/folder/keys.redb: "));
 /// ```
 #[derive(Debug)]

@@ -87,6 +87,14 @@ impl RedbStore {
     /// # Errors
     ///
     /// When it cannot be written. It is kept, and tried again.
+    ///
+    /// ```
+    /// # use coverbase_auth::{RedbStore, StoreError};
+    /// /// Before the file is copied.
+    /// async fn settle(store: &RedbStore) -> Result<(), StoreError> {
+    ///     store.flush().await
+    /// }
+    /// ```
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.keeper.ask(Keys::flush).await
     }
