@@ -318,4 +318,13 @@ mod tests {
             }
         );
     }
+
+    #[test]
+    fn debug_shows_the_algorithm_and_nothing_else() {
+        let issuer = crate::jwt::test_issuer::TestIssuer::new("https://clerk.test");
+        let set: serde_json::Value = serde_json::from_str(&issuer.jwks_json()).unwrap();
+        let key = key(set["keys"][0].clone()).unwrap();
+        let shown = format!("VerifyingKey {{ algorithm: {:?}, .. }}", key.algorithm());
+        assert_eq!(format!("{key:?}"), shown);
+    }
 }

@@ -325,3 +325,28 @@ fn a_set_whose_runtime_has_ended_has_no_keys() {
     assert!(!has(&keys, KID) && first.are_superseded());
     assert!(is_unavailable(&keys, KID));
 }
+
+// Of a flood of tokens one begins the fetch.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_begins_once_and_when_it_is_due() {
+    let keys = fetched(&Script::new([set()])).await;
+    let shared = &keys.shared;
+    assert!(!shared.begin_if_due(Instant::now()), "it is not due");
+    let due = Instant::now() + UNKNOWN_KID_INTERVAL;
+    assert!(shared.begin_if_due(due));
+    assert!(!shared.begin_if_due(due), "it is under way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_for_a_fetch_that_has_ended_meanwhile_causes_none() {
+    let script = Script::new([set()]);
+    let keys = fetched(&script).await;
+    keys.shared.unknown_kid.notify_one();
+    sleep(seconds(1)).await;
+    assert_eq!(script.fetches(), 1);
+    advance(UNKNOWN_KID_INTERVAL).await;
+    assert!(keys.shared.begin_if_due(Instant::now()));
+    keys.shared.unknown_kid.notify_one();
+    sleep(seconds(1)).await;
+    assert_eq!(script.fetches(), 2);
+}
