@@ -40,7 +40,7 @@ const OUTCOMES: &[Outcome] = &[
         run(n, restricted(100).layer(Bare), from_peer(keyed(0)))
     }),
     #[cfg(feature = "cache")]
-    ("key-cached-routed", |n| {
+    ("key-cached", |n| {
         let auth = CoverbaseAuthLayer::new(cached::cached(KEYS));
         run(n, auth.layer(Bare), routed(keyed(1)));
     }),
