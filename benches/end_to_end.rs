@@ -24,6 +24,10 @@ use http_body::Body;
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
 use race::{is_test, median, print, thread_nanoseconds};
 use support::{key, layer, store};
 use tower::{Layer, Service, service_fn};
@@ -31,6 +35,7 @@ use tower::{Layer, Service, service_fn};
 const CONNECTIONS: usize = 8;
 
 fn main() {
+    stay_on(0);
     let on_hyper = || service_fn(answer);
     let on_axum = || {
         Router::new().route("/", get(async || "hello")).route(
@@ -59,7 +64,8 @@ fn main() {
     ]
     .map(|(name, address, number)| (name, Load::connect(address, number), Vec::new()));
 
-    let (rounds, turns) = if is_test() { (1, 1) } else { (30, 250) };
+    // Many short rounds: what disturbs the machine falls on a few of them, and on all of the servers alike.
+    let (rounds, turns) = if is_test() { (1, 1) } else { (200, 60) };
     for _ in 0..rounds {
         for (_, load, costs) in &mut loads {
             costs.push(load.run(turns));
@@ -127,6 +133,7 @@ where
     listener.set_nonblocking(true).expect("a socket");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
+        stay_on(1);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build();
@@ -139,6 +146,14 @@ where
         });
     });
     address
+}
+
+/// The client has a processor and the servers another one: a server that is put beside the client halves its own
+/// throughput. Where that is not to be had, the system decides.
+fn stay_on(processor: usize) {
+    let mut processors = CpuSet::new();
+    let chosen = processors.set(processor);
+    let _ = chosen.and_then(|()| sched_setaffinity(Pid::from_raw(0), &processors));
 }
 
 struct Cost {

@@ -1,23 +1,25 @@
 //! The main outcomes, for `benches/gate` to count the instructions of: `instructions OUTCOME REPETITIONS`. Without
 //! arguments it runs every one once.
 
+#[cfg(feature = "cache")]
+#[path = "support/cached.rs"]
+mod cached;
+#[cfg(all(feature = "jwt", feature = "test-util"))]
+#[path = "support/session.rs"]
+mod session;
 #[path = "support/mod.rs"]
 mod support;
 
 #[cfg(feature = "audit")]
 use std::sync::Mutex;
 
-#[cfg(feature = "cache")]
-use coverbase_auth::CachedStore;
 #[cfg(feature = "audit")]
 use coverbase_auth::{AuditLayer, AuditRecord, AuditSink};
-use coverbase_auth::{CoverbaseAuthLayer, Requirement, RequirementsLayer, Scope};
+use coverbase_auth::{CoverbaseAuthLayer, Requirement, Scope};
 use http::Request;
-#[cfg(feature = "cache")]
-use support::store;
 use support::{
-    Answering, Bare, Down, PATH, from_peer, key, layer, presenting, request, restricted, routed,
-    serve,
+    Answering, Bare, Down, from_peer, key, layer, presenting, request, restricted, routed, serve,
+    table,
 };
 use tower::{Layer, Service};
 
@@ -40,13 +42,13 @@ const OUTCOMES: &[Outcome] = &[
     ("key-slot", |n| {
         run(n, (table(), layer(KEYS)).layer(Bare), keyed(1))
     }),
-    #[cfg(feature = "cache")]
-    ("key-cached", |n| {
-        let cached = CoverbaseAuthLayer::new(CachedStore::new(store(KEYS)));
-        run(n, cached.layer(Bare), routed(keyed(1)));
-    }),
     ("key-allowlist", |n| {
         run(n, restricted(100).layer(Bare), from_peer(keyed(0)))
+    }),
+    #[cfg(feature = "cache")]
+    ("key-cached", |n| {
+        let auth = CoverbaseAuthLayer::new(cached::cached(KEYS));
+        run(n, auth.layer(Bare), routed(keyed(1)));
     }),
     ("missing", |n| run(n, auth(), request(None))),
     ("missing-routed", |n| run(n, auth(), routed(request(None)))),
@@ -112,14 +114,6 @@ fn auth() -> impl Service<Request<()>> {
     layer(KEYS).layer(Bare)
 }
 
-/// Hands each request on with its route's requirement and a place for the principal.
-fn table() -> RequirementsLayer {
-    let requirement = Requirement::scope(Scope::AUDIT_READ);
-    RequirementsLayer::new()
-        .any(PATH, requirement)
-        .with_principal_slot()
-}
-
 fn demanding() -> impl Service<Request<()>> {
     let requirement = Requirement::scope(Scope::KEYS_MANAGE);
     layer(KEYS).with_requirement(requirement).layer(Bare)
@@ -159,14 +153,13 @@ fn authenticated(mut request: Request<()>) -> Request<()> {
     request
 }
 
-/// A layer that takes session tokens, and a request with one.
+/// A layer that takes session tokens, and a request with one of 780 bytes.
 #[cfg(all(feature = "jwt", feature = "test-util"))]
 fn sessions() -> (CoverbaseAuthLayer, Request<()>) {
-    use coverbase_auth::jwt::{JwtVerifier, TestIssuer};
+    use coverbase_auth::jwt::TestIssuer;
+    use session::{ISSUER, token, verifier};
 
-    let issuer = TestIssuer::new("https://clerk.example.com");
-    let verifier = JwtVerifier::new(issuer.issuer(), issuer.key_set())
-        .with_authorized_parties([TestIssuer::AUTHORIZED_PARTY]);
-    let auth = layer(KEYS).with_jwt(verifier);
-    (auth, presenting(&issuer.token().sign()))
+    let issuer = TestIssuer::new(ISSUER);
+    let auth = layer(KEYS).with_jwt(verifier(&issuer));
+    (auth, presenting(&token(&issuer, 0)))
 }

@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    fmt::Debug,
     future::{Future, Ready, ready},
     hint::black_box,
     pin::pin,
@@ -11,7 +12,7 @@ use std::{
 
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, IpAllowlist, KeyDigest, KeyRecord, KeyStore, Lookup, MemoryStore,
-    PeerAddr, Requirement, Scope, StoreError,
+    PeerAddr, Requirement, RequirementsLayer, Scope, StoreError,
 };
 use http::{
     HeaderValue, Request, Response, Uri,
@@ -141,6 +142,24 @@ pub(crate) fn request(credential: Option<&HeaderValue>) -> Request<()> {
     request
 }
 
+/// Requests that present the credentials in turn, without end. Each is made anew, as on a server, so that a thousand of
+/// them leave room in the cache for what is measured.
+pub(crate) fn in_turn(credentials: Vec<HeaderValue>) -> impl FnMut() -> Request<()> {
+    let mut turn = (0..credentials.len()).cycle();
+    move || request(credentials.get(turn.next().expect("a cycle does not end")))
+}
+
+/// Requests that all present the same token.
+pub(crate) fn always(token: &str) -> impl FnMut() -> Request<()> + use<> {
+    in_turn(vec![bearer(token)])
+}
+
+/// Requests that present the keys 0 to `keys` in turn.
+pub(crate) fn hot_set(keys: u64) -> impl FnMut() -> Request<()> {
+    let credentials = (0..keys).map(|number| bearer(key(number).expose_secret()));
+    in_turn(credentials.collect())
+}
+
 pub(crate) fn presenting(token: &str) -> Request<()> {
     request(Some(&bearer(token)))
 }
@@ -158,6 +177,26 @@ pub(crate) fn routed(mut request: Request<()>) -> Request<()> {
         .extensions_mut()
         .insert(Requirement::scope(Scope::AUDIT_READ));
     request
+}
+
+/// An outer layer that hands each request on with the requirement of its route and a place for the principal.
+pub(crate) fn table() -> RequirementsLayer {
+    let requirement = Requirement::scope(Scope::AUDIT_READ);
+    RequirementsLayer::new()
+        .any(PATH, requirement)
+        .with_principal_slot()
+}
+
+/// What one call is answered: for making sure that what is measured is what is meant.
+pub(crate) fn answer<S: Service<Request<B>>, B>(service: &mut S, request: Request<B>) -> S::Response
+where
+    S::Error: Debug,
+{
+    let future = pin!(service.call(request));
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer.expect("the inner service does not fail"),
+        Poll::Pending => panic!("the answer is at hand"),
+    }
 }
 
 /// One call to its end, answer and all dropped.

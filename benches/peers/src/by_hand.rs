@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     future::{Ready, ready},
-    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, RwLock},
 };
 
@@ -12,16 +11,19 @@ use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
 use sha2::{Digest, Sha256};
 use tower_http::auth::AsyncAuthorizeRequest;
 
+use crate::floor::Digests;
+
 /// Who is calling, as it lies in the request's extensions.
 #[derive(Debug, Clone)]
-pub struct Principal {
-    pub key_id: String,
-    pub org_id: String,
-    pub scopes: Vec<String>,
+#[expect(dead_code, reason = "the inner service that would read it is bare")]
+pub(crate) struct Principal {
+    pub(crate) key_id: String,
+    pub(crate) org_id: String,
+    pub(crate) scopes: Vec<String>,
 }
 
 impl Principal {
-    pub fn of(number: u64) -> Self {
+    pub(crate) fn of(number: u64) -> Self {
         Self {
             key_id: format!("ak_{number:022}"),
             org_id: format!("org_{}", number / 10),
@@ -30,46 +32,30 @@ impl Principal {
     }
 }
 
-/// A digest's first bytes are its hash.
-#[derive(Default)]
-pub struct FirstBytes(u64);
-
-impl Hasher for FirstBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
 }
 
-pub type Digests<V> = HashMap<[u8; 32], V, BuildHasherDefault<FirstBytes>>;
-
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
-pub fn unauthorized() -> Response<()> {
+pub(crate) fn unauthorized() -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     response
 }
 
 /// As well as one can write it.
-#[derive(Clone, Default)]
-pub struct ByDigest(pub Arc<RwLock<Digests<Arc<Principal>>>>);
+#[derive(Clone)]
+pub(crate) struct ByDigest(pub(crate) Arc<RwLock<Digests<Arc<Principal>>>>);
 
 impl ByDigest {
-    pub fn find(&self, headers: &HeaderMap) -> Option<Arc<Principal>> {
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Option<Arc<Principal>> {
         self.find_token(bearer(headers)?)
     }
 
-    pub fn find_token(&self, token: &str) -> Option<Arc<Principal>> {
+    pub(crate) fn find_token(&self, token: &str) -> Option<Arc<Principal>> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         self.0.read().ok()?.get(&digest).cloned()
     }
@@ -92,15 +78,15 @@ impl AsyncAuthorizeRequest<()> for ByDigest {
 }
 
 /// As it is often written: the digest in hexadecimal, the principal by value.
-#[derive(Clone, Default)]
-pub struct ByHexDigest(pub Arc<RwLock<HashMap<String, Principal>>>);
+#[derive(Clone)]
+pub(crate) struct ByHexDigest(pub(crate) Arc<RwLock<HashMap<String, Principal>>>);
 
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl ByHexDigest {
-    pub fn find(&self, headers: &HeaderMap) -> Option<Principal> {
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Option<Principal> {
         let digest = hex(&Sha256::digest(bearer(headers)?));
         self.0.read().ok()?.get(&digest).cloned()
     }
@@ -120,22 +106,4 @@ impl AsyncAuthorizeRequest<()> for ByHexDigest {
             None => Err(unauthorized()),
         })
     }
-}
-
-/// The limit: one block of SHA-256, and one look into a map.
-pub fn floor(map: &Digests<Arc<Principal>>, key: &[u8]) -> bool {
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    block[key.len()] = 0x80;
-    block[56..].copy_from_slice(&(key.len() as u64 * 8).to_be_bytes());
-    let mut state = [
-        0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab,
-        0x5be0_cd19,
-    ];
-    sha2::block_api::compress256(&mut state, &[block]);
-    let mut digest = [0; 32];
-    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
-        bytes.copy_from_slice(&u32::to_be_bytes(word));
-    }
-    map.contains_key(&digest)
 }

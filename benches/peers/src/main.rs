@@ -1,15 +1,23 @@
-//! coverbase-auth beside its peers, in one run on the same work: `cargo run --release >../results/peers.tsv`.
+//! coverbase-auth beside its peers, in one run on the same work: `cargo run --release >../results/peers.tsv`. With
+//! `--test` each contender runs once.
 //!
-//! Each contender puts who is calling into the extensions of a request with four headers. The hot set is a thousand keys.
+//! Each puts who is calling into the extensions of a request with four headers. The hot set is a thousand keys.
 
 mod by_hand;
-mod sessions;
+#[path = "../../support/floor.rs"]
+mod floor;
 #[path = "../../support/race.rs"]
 mod race;
+#[path = "../../support/session.rs"]
+mod session;
+mod sessions;
 #[path = "../../support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
+use std::{
+    fmt::Debug,
+    sync::{Arc, RwLock},
+};
 
 use axum::{
     Router,
@@ -20,64 +28,79 @@ use axum::{
     response::Response,
     routing::get,
 };
-use by_hand::{ByDigest, ByHexDigest, Principal, floor, hex};
+use by_hand::{ByDigest, ByHexDigest, Principal, hex};
+use floor::{Digests, lookups_in_turn};
 use http::Request;
 use race::{Contender, print, race};
-use support::{Bare, PATH, key, layer, presenting, routed};
+use support::{Bare, PATH, answer, hot_set, key, layer, routed};
 use tonic::{Status, service::interceptor::InterceptedService};
-use tower::{Layer, ServiceBuilder};
+use tower::{Layer, Service, ServiceBuilder};
 use tower_http::auth::AsyncRequireAuthorizationLayer;
 
 const HOT: u64 = 1000;
-const CALLS: usize = 250;
+/// Calls in a turn: the first thousand bring the hot set back into the cache.
+const CALLS: usize = 4000;
 
 fn main() {
-    let rounds = if race::is_test() { 1 } else { 400 };
+    let rounds = if race::is_test() { 1 } else { 200 };
     print("peers: keys", &race(keys(), rounds));
     print("peers: in axum", &race(in_axum(), rounds));
-    for (section, contenders) in sessions::contenders() {
-        print(&section, &race(contenders, rounds.div_ceil(4)));
+    for (section, contenders) in sessions::contenders(rounds) {
+        print(&section, &race(contenders, rounds));
     }
 }
 
-/// Requests that present the keys of the hot set in turn.
-fn hot_set() -> impl FnMut() -> Request<()> {
-    let requests: Vec<_> = (0..HOT).map(|number| presenting(key(number).expose_secret())).collect();
-    let mut turn = requests.into_iter().cycle();
-    move || turn.next().expect("a cycle does not end")
+/// A contender that has been seen to let a request in: one that refuses would be measured refusing.
+fn admitting<S, B>(
+    name: &str,
+    calls: usize,
+    mut service: S,
+    mut request: impl FnMut() -> Request<B> + 'static,
+) -> Contender<'static>
+where
+    S: Service<Request<B>, Response: Answer, Error: Debug> + 'static,
+{
+    let answer = answer(&mut service, request());
+    assert!(answer.is_success(), "{name} lets nobody in");
+    Contender::service(name, calls, service, request)
+}
+
+trait Answer {
+    fn is_success(&self) -> bool;
+}
+
+impl<B> Answer for Response<B> {
+    fn is_success(&self) -> bool {
+        self.status().is_success()
+    }
+}
+
+fn digests() -> Digests<Arc<Principal>> {
+    let of = |number| {
+        (
+            *key(number).digest().as_bytes(),
+            Arc::new(Principal::of(number)),
+        )
+    };
+    (0..HOT).map(of).collect()
 }
 
 fn by_digest() -> ByDigest {
-    let by_digest = ByDigest::default();
-    let mut digests = by_digest.0.write().expect("a lock");
-    for number in 0..HOT {
-        let digest = *key(number).digest().as_bytes();
-        digests.insert(digest, Arc::new(Principal::of(number)));
-    }
-    drop(digests);
-    by_digest
+    ByDigest(Arc::new(RwLock::new(digests())))
 }
 
 fn by_hex_digest() -> ByHexDigest {
-    let by_hex = ByHexDigest::default();
-    let mut digests = by_hex.0.write().expect("a lock");
-    for number in 0..HOT {
-        let digest = hex(key(number).digest().as_bytes());
-        digests.insert(digest, Principal::of(number));
-    }
-    drop(digests);
-    by_hex
+    let of = |number| (hex(key(number).digest().as_bytes()), Principal::of(number));
+    ByHexDigest(Arc::new(RwLock::new((0..HOT).map(of).collect())))
 }
 
 fn keys() -> Vec<Contender<'static>> {
-    let secrets: Vec<_> = (0..HOT).map(|number| key(number).expose_secret().to_owned()).collect();
-    let mut secrets = secrets.into_iter().cycle();
-    let digests = by_digest();
-    let floor = Contender::function("floor: one block and one lookup", CALLS, move || {
-        let digests = digests.0.try_read().expect("a lock");
-        floor(&digests, secrets.next().expect("a cycle does not end").as_bytes())
-    });
-    let mut hot = hot_set();
+    let secrets = (0..HOT).map(|number| key(number).expose_secret().to_owned());
+    let floor = lookups_in_turn(digests(), secrets.collect());
+    let routed_requests = || {
+        let mut hot = hot_set(HOT);
+        move || routed(hot())
+    };
     let intercepted = {
         let keys = by_digest();
         InterceptedService::new(Bare, move |mut request: tonic::Request<()>| {
@@ -94,33 +117,47 @@ fn keys() -> Vec<Contender<'static>> {
     let require = AsyncRequireAuthorizationLayer::new(by_digest());
     let require_hex = AsyncRequireAuthorizationLayer::new(by_hex_digest());
     vec![
-        Contender::service("bare", CALLS, Bare, hot_set()),
-        Contender::service("bare, routed", CALLS, Bare, move || routed(hot())),
-        floor,
-        Contender::service("coverbase-auth", CALLS, layer(HOT).layer(Bare), hot_set()),
-        Contender::service("coverbase-auth, routed", CALLS, layer(HOT).layer(Bare), {
-            let mut hot = hot_set();
-            move || routed(hot())
-        }),
-        Contender::service("tower-http by hand", CALLS, require.layer(Bare), hot_set()),
-        Contender::service("tower-http by hand, routed", CALLS, require.layer(Bare), {
-            let mut hot = hot_set();
-            move || routed(hot())
-        }),
-        Contender::service(
+        admitting("bare", CALLS, Bare, hot_set(HOT)),
+        admitting("bare, routed", CALLS, Bare, routed_requests()),
+        Contender::function("floor: one block and one lookup", CALLS, floor),
+        admitting(
+            "coverbase-auth",
+            CALLS,
+            layer(HOT).layer(Bare),
+            hot_set(HOT),
+        ),
+        admitting(
+            "coverbase-auth, routed",
+            CALLS,
+            layer(HOT).layer(Bare),
+            routed_requests(),
+        ),
+        admitting(
+            "tower-http by hand",
+            CALLS,
+            require.layer(Bare),
+            hot_set(HOT),
+        ),
+        admitting(
+            "tower-http by hand, routed",
+            CALLS,
+            require.layer(Bare),
+            routed_requests(),
+        ),
+        admitting(
             "tower-http, hex and by value",
             CALLS,
             require_hex.layer(Bare),
-            hot_set(),
+            hot_set(HOT),
         ),
-        Contender::service("tonic's interceptor", CALLS, intercepted, hot_set()),
+        admitting("tonic's interceptor", CALLS, intercepted, hot_set(HOT)),
     ]
 }
 
 fn in_axum() -> Vec<Contender<'static>> {
     let router = || Router::new().route(PATH, get(async || ()));
-    let hot_set = || {
-        let mut hot = hot_set();
+    let requests = || {
+        let mut hot = hot_set(HOT);
         move || hot().map(|()| Body::empty())
     };
     let from_fn = ServiceBuilder::new()
@@ -128,11 +165,21 @@ fn in_axum() -> Vec<Contender<'static>> {
         .service(router());
     let inside = router().layer(middleware::from_fn_with_state(by_digest(), authenticate));
     vec![
-        Contender::service("bare", CALLS, router(), hot_set()),
-        Contender::service("coverbase-auth", CALLS, layer(HOT).layer(router()), hot_set()),
-        Contender::service("coverbase-auth, Router::layer", CALLS, router().layer(layer(HOT)), hot_set()),
-        Contender::service("from_fn", CALLS, from_fn, hot_set()),
-        Contender::service("from_fn, Router::layer", CALLS, inside, hot_set()),
+        admitting("bare", CALLS, router(), requests()),
+        admitting(
+            "coverbase-auth",
+            CALLS,
+            layer(HOT).layer(router()),
+            requests(),
+        ),
+        admitting(
+            "coverbase-auth, Router::layer",
+            CALLS,
+            router().layer(layer(HOT)),
+            requests(),
+        ),
+        admitting("from_fn", CALLS, from_fn, requests()),
+        admitting("from_fn, Router::layer", CALLS, inside, requests()),
     ]
 }
 
@@ -141,7 +188,9 @@ async fn authenticate(
     mut request: AxumRequest,
     next: Next,
 ) -> Result<Response, StatusCode> {
-    let principal = keys.find(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
+    let principal = keys
+        .find(request.headers())
+        .ok_or(StatusCode::UNAUTHORIZED)?;
     request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
 }
