@@ -18,12 +18,15 @@ use coverbase_auth::{AuditLayer, AuditRecord, AuditSink};
 use coverbase_auth::{CoverbaseAuthLayer, Requirement, Scope};
 use http::Request;
 use support::{
-    Answering, Bare, Down, from_peer, key, layer, presenting, request, restricted, routed, serve,
+    Bare, Down, answering, from_peer, key, layer, presenting, request, restricted, routed, serve,
     table,
 };
 use tower::{Layer, Service};
 
 const KEYS: u64 = 1000;
+
+/// How many calls are not counted.
+const WARM_UP: usize = 10;
 
 /// Name, and what is called how often.
 type Outcome = (&'static str, fn(usize));
@@ -57,11 +60,12 @@ const OUTCOMES: &[Outcome] = &[
     ("unknown-routed", |n| run(n, auth(), routed(keyed(KEYS)))),
     ("insufficient-scope", |n| run(n, demanding(), keyed(1))),
     ("key-answering", |n| {
-        run(n, layer(KEYS).layer(Answering), routed(keyed(1)));
+        run(n, layer(KEYS).layer(answering()), routed(keyed(1)));
     }),
     #[cfg(feature = "audit")]
     ("key-audited", |n| {
-        run(n, audited(n).layer(Answering), routed(keyed(1)));
+        let audit = AuditLayer::new(Kept::with_room_for(n));
+        run(n, (audit, layer(KEYS)).layer(answering()), routed(keyed(1)));
     }),
     #[cfg(all(feature = "jwt", feature = "test-util"))]
     ("bare-session", |n| run(n, Bare, sessions().1)),
@@ -96,7 +100,7 @@ fn main() {
 
 /// What is made once, for the process or by the allocator, is made in calls that are not counted.
 fn run<S: Service<Request<()>>>(repetitions: usize, mut service: S, request: Request<()>) {
-    for _ in 0..10 {
+    for _ in 0..WARM_UP {
         serve(&mut service, request.clone());
     }
     for _ in 0..repetitions {
@@ -127,16 +131,17 @@ fn keyed(number: u64) -> Request<()> {
     presenting(key(number).expose_secret())
 }
 
-/// With a sink that only keeps the records: what becomes of them is not the request's to pay.
-#[cfg(feature = "audit")]
-fn audited(records: usize) -> impl Layer<Answering, Service: Service<Request<()>>> {
-    let kept = Kept(Mutex::new(Vec::with_capacity(records + 100)));
-    (AuditLayer::new(kept), layer(KEYS))
-}
-
+/// A sink that only keeps the records: what becomes of them is not the request's to pay.
 #[cfg(feature = "audit")]
 #[derive(Debug)]
 struct Kept(Mutex<Vec<AuditRecord>>);
+
+#[cfg(feature = "audit")]
+impl Kept {
+    fn with_room_for(records: usize) -> Self {
+        Self(Mutex::new(Vec::with_capacity(records + WARM_UP)))
+    }
+}
 
 #[cfg(feature = "audit")]
 impl AuditSink for Kept {

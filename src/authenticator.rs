@@ -96,7 +96,7 @@ impl Authenticator {
             #[cfg(feature = "jwt")]
             Claimed::Session(principal) => self.session_principal(principal, call).into(),
             Claimed::Nothing(rejection) => Decision::Refused(rejection),
-            Claimed::Unknown(waiting) => Decision::Waiting(waiting),
+            Claimed::Pending(waiting) => Decision::Waiting(waiting),
         }
     }
 
@@ -152,7 +152,7 @@ impl Authenticator {
         }
         match self.lookup(&PresentedKey::new(key)).into_answer() {
             Ok(answer) => Claimed::Key(answer),
-            Err(pending) => Claimed::Unknown(Waiting::Key(StoreAnswer::new(pending))),
+            Err(pending) => Claimed::Pending(Waiting::Key(StoreAnswer::new(pending))),
         }
     }
 
@@ -278,7 +278,7 @@ enum Claimed {
     Session(Principal),
     Nothing(Rejection),
     /// Somebody must be asked first.
-    Unknown(Waiting),
+    Pending(Waiting),
 }
 
 #[cfg(feature = "jwt")]
@@ -291,7 +291,7 @@ impl From<Result<Principal, JwtRefusal>> for Claimed {
             Err(JwtRefusal::KeySetUnavailable) => {
                 Self::Nothing(unavailable(Presented::SessionToken))
             }
-            Err(JwtRefusal::Waiting(fetching)) => Self::Unknown(Waiting::KeySet(fetching)),
+            Err(JwtRefusal::Waiting(fetching)) => Self::Pending(Waiting::KeySet(fetching)),
         }
     }
 }
