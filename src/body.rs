@@ -11,7 +11,8 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The response body of [`CoverbaseAuth`](crate::CoverbaseAuth) and [`Require`](crate::Require).
+    /// The response body of [`CoverbaseAuth`](crate::CoverbaseAuth), [`Require`](crate::Require) and
+    /// [`Requirements`](crate::Requirements).
     ///
     /// The layer asks nothing of the inner service's body; this one is a [`Body`] of [`Bytes`] where the inner one is.
     ///
@@ -52,11 +53,15 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    /// The inner body, or what `refused` makes of a refusal's bytes.
+    /// What `inner` makes of the inner body, or `refused` of a refusal's bytes.
     #[cfg(feature = "axum")]
-    pub(crate) fn into_inner_or_else(self, refused: impl FnOnce(Full<Bytes>) -> B) -> B {
+    pub(crate) fn map_or_else<T>(
+        self,
+        refused: impl FnOnce(Full<Bytes>) -> T,
+        inner: impl FnOnce(B) -> T,
+    ) -> T {
         match self.source {
-            Source::Inner { body } => body,
+            Source::Inner { body } => inner(body),
             Source::Refusal { body } => refused(body),
         }
     }

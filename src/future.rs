@@ -1,4 +1,4 @@
-//! The futures of [`CoverbaseAuth`](crate::CoverbaseAuth) and [`Require`](crate::Require).
+//! The futures of the crate's services.
 
 use std::{
     fmt,

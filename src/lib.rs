@@ -174,6 +174,12 @@ pub use self::{
     service::CoverbaseAuth,
 };
 
-#[cfg(all(doctest, feature = "axum", feature = "jwt", feature = "postgres"))]
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "jwt",
+    feature = "postgres",
+    feature = "tonic"
+))]
 #[doc = include_str!("../README.md")]
 mod readme {}

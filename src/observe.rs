@@ -80,11 +80,19 @@ pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
     match rejection.kind() {
         RejectionKind::AuthNotConfigured => event!(
             error,
-            "a requirement met a request that no CoverbaseAuthLayer has authenticated: add the layer, outside of RequireLayer and of the extractors"
+            "the layers are incomplete or out of order: CoverbaseAuthLayer stands inside of RequirementsLayer, and outside of RequireLayer and of the extractors"
         ),
         RejectionKind::AuthUnavailable => event!(warn, "refused: authentication is unavailable"),
         _ => event!(info, "refused"),
     }
+}
+
+/// Where there is no request at hand to tell which it was.
+pub(crate) fn principal_missing() {
+    error!(
+        target: TARGET,
+        "a handler asked for the principal of a request that no CoverbaseAuthLayer has authenticated: add the layer, or ask for no principal where the route is public"
+    );
 }
 
 pub(crate) fn store_failed(error: &StoreError) {

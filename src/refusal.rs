@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Response,
+    HeaderMap, Request, Response,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
     request::Parts,
 };
@@ -29,6 +29,17 @@ pub(crate) fn respond(
     };
     complete(&mut response, rejection);
     response
+}
+
+/// The same, where the request has not been taken apart.
+#[cold]
+pub(crate) fn respond_to<B>(
+    renderer: &Renderer,
+    rejection: Rejection,
+    request: Request<B>,
+) -> Response<Bytes> {
+    let (mut parts, _) = request.into_parts();
+    respond(renderer, rejection, &mut parts)
 }
 
 /// The contract's envelope, for a refusal that is no longer beside its request.

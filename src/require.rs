@@ -133,14 +133,11 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.shared.check(&request) {
             Ok(()) => DecidedFuture::inner(self.inner.call(request)),
-            Err(rejection) => {
-                let (mut parts, _) = request.into_parts();
-                DecidedFuture::refused(refusal::respond(
-                    &self.shared.renderer,
-                    rejection,
-                    &mut parts,
-                ))
-            }
+            Err(rejection) => DecidedFuture::refused(refusal::respond_to(
+                &self.shared.renderer,
+                rejection,
+                request,
+            )),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::{net::IpAddr, sync::Arc};
 use http::Extensions;
 
 use crate::{
+    observe,
     principal::Principal,
     rejection::{Rejection, RejectionKind},
     requirement::Requirement,
@@ -49,8 +50,8 @@ impl Principal {
             .or_else(|| extensions.get())
     }
 
-    /// What [`of`](Self::of) finds, or the refusal that a handler answers with where no layer has let the request through
-    /// (`C21`).
+    /// What [`of`](Self::of) finds, or the refusal that a handler answers with where no layer has authenticated the request;
+    /// then an error is logged too (`C21`).
     ///
     /// ```
     /// use coverbase_auth::{Principal, Rejection, RejectionKind};
@@ -67,7 +68,10 @@ impl Principal {
     ///
     /// [`RejectionKind::AuthNotConfigured`]
     pub fn required(extensions: &Extensions) -> Result<&Self, Rejection> {
-        Self::of(extensions).ok_or_else(|| RejectionKind::AuthNotConfigured.into())
+        Self::of(extensions).ok_or_else(|| {
+            observe::principal_missing();
+            RejectionKind::AuthNotConfigured.into()
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use axum::body::Body;
 
 use crate::body::ResponseBody;
 
-/// The router's own body as it is, and a refusal's bytes in a new one. axum serves nothing else, so a router that the layer
+/// The router's own body as it is, however many layers there are around it, and a refusal's bytes in a new one. axum serves nothing else, so a router that the layer
 /// is wrapped around, which is cheaper than [`Router::layer`](axum::Router::layer), is served like this:
 ///
 /// ```
@@ -21,8 +21,8 @@ use crate::body::ResponseBody;
 /// axum::serve(listener, ServiceExt::<Request>::into_make_service(app)).await
 /// # }
 /// ```
-impl From<ResponseBody<Self>> for Body {
-    fn from(body: ResponseBody<Self>) -> Self {
-        body.into_inner_or_else(Self::new)
+impl<B: Into<Self>> From<ResponseBody<B>> for Body {
+    fn from(body: ResponseBody<B>) -> Self {
+        body.map_or_else(Self::new, Into::into)
     }
 }

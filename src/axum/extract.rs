@@ -13,7 +13,7 @@ use crate::{
     org_id::OrgId,
     principal::Principal,
     refusal,
-    rejection::Rejection,
+    rejection::{Rejection, RejectionKind},
 };
 
 /// The principal of the request.
@@ -37,7 +37,11 @@ impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        logged(Self::required(&parts.extensions).cloned(), parts)
+        let principal = Self::of(&parts.extensions).cloned();
+        logged(
+            principal.ok_or_else(|| RejectionKind::AuthNotConfigured.into()),
+            parts,
+        )
     }
 }
 

@@ -7,14 +7,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Extensions, Method, Request};
+use http::{Extensions, Method, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
 pub use self::table::InvalidRoute;
 use self::table::Table;
 use crate::{
+    body::ResponseBody,
+    future::DecidedFuture,
     listing::{Listing, RouteRequirement},
+    principal::Principal,
+    refusal,
+    rejection::{Rejection, RejectionKind},
+    render::Renderer,
     requirement::Requirement,
     slot::{OwnRequirements, Slot},
 };
@@ -34,7 +40,8 @@ use crate::{
 /// ```
 ///
 /// With tower's `ServiceBuilder`, and with tonic's `Server::builder()`, the layer that is named first is the outer one:
-/// `.layer(requirements).layer(auth)`.
+/// `.layer(requirements).layer(auth)`. The other way round the decision has been made before anybody looks into the table:
+/// every request that has been admitted by then is answered `500 auth_not_configured`, and an error is logged (`C21`).
 ///
 /// # Which row
 ///
@@ -216,17 +223,18 @@ impl<S> Layer<S> for RequirementsLayer {
 ///
 /// ```
 /// use coverbase_auth::{Requirement, Requirements, RequirementsLayer};
-/// use http::Request;
+/// use http::{Request, Response};
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let inner = service_fn(async |request: Request<()>| {
-///     Ok::<_, std::convert::Infallible>(request.extensions().get::<Requirement>().cloned())
+///     assert_eq!(request.extensions().get(), Some(&Requirement::public()));
+///     Ok::<_, std::convert::Infallible>(Response::new("well"))
 /// });
 /// let service: Requirements<_> = RequirementsLayer::new().any("/health", Requirement::public()).layer(inner);
-/// let found = service.oneshot(Request::get("/health").body(()).unwrap()).await.unwrap();
-/// assert_eq!(found, Some(Requirement::public()));
+/// let response = service.oneshot(Request::get("/health").body(()).unwrap()).await.unwrap();
+/// assert_eq!(response.status(), 200);
 /// # }
 /// ```
 #[derive(Debug, Clone)]
@@ -236,8 +244,14 @@ pub struct Requirements<S> {
 }
 
 impl Shared {
+    /// # Errors
+    ///
+    /// `C21`: a layer outside has already decided, and nobody inside will read what the table says.
     #[inline]
-    fn prepare<B>(&self, request: &mut Request<B>) {
+    fn prepare<B>(&self, request: &mut Request<B>) -> Result<(), Rejection> {
+        if Principal::of(request.extensions()).is_some() {
+            return Err(stands_inside());
+        }
         let row = self.table.find(request.method(), request.uri().path());
         let requirement = row
             .or_else(|| self.default_of(request.extensions()))
@@ -247,6 +261,7 @@ impl Shared {
         } else if let Some(requirement) = requirement {
             request.extensions_mut().insert(requirement);
         }
+        Ok(())
     }
 
     /// It takes the place of nothing that a table further out has said.
@@ -254,6 +269,14 @@ impl Shared {
         let default = self.default.as_ref();
         default.filter(|_| OwnRequirements::of(extensions).are_none())
     }
+}
+
+#[cold]
+fn stands_inside() -> Rejection {
+    Rejection::because(
+        RejectionKind::AuthNotConfigured,
+        "a RequirementsLayer stands inside of CoverbaseAuthLayer",
+    )
 }
 
 /// A row takes the place of what stood there; without one that is left alone.
@@ -279,21 +302,27 @@ fn fill_slot(extensions: &mut Extensions, requirement: Option<Requirement>) {
     }
 }
 
-impl<S, B> Service<Request<B>> for Requirements<S>
+impl<S, B, ResBody> Service<Request<B>> for Requirements<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<ResBody>>,
 {
-    type Response = S::Response;
+    type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = DecidedFuture<S::Future>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
-        self.shared.prepare(&mut request);
-        self.inner.call(request)
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.shared.prepare(&mut request) {
+            Ok(()) => DecidedFuture::inner(self.inner.call(request)),
+            Err(rejection) => DecidedFuture::refused(refusal::respond_to(
+                &Renderer::default(),
+                rejection,
+                request,
+            )),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What a route requires, and that no order of layers opens it (C17, C18, C21, C28, T5, T18).
 
 use coverbase_auth::{
-    CoverbaseAuthLayer, IpAllowlist, RejectionKind, RequireLayer, Requirement, Role, Scope, Scopes,
+    CoverbaseAuthLayer, IpAllowlist, Principal, RejectionKind, RequireLayer, Requirement,
+    RequirementsLayer, Role, Scope, Scopes, testing,
 };
 use http::{Request, StatusCode};
 use proptest::{collection::btree_set, prelude::*};
@@ -222,6 +223,23 @@ fn a_forgotten_layer_is_an_error_in_the_log() {
         errors(&|| drop(ask(&(require.clone(), auth.clone()), bearer(KEY)))),
         1
     );
+    let table = RequirementsLayer::new();
+    assert_eq!(
+        errors(&|| drop(ask(&(auth.clone(), table.clone()), bearer(KEY)))),
+        1
+    );
+    assert_eq!(
+        errors(&|| drop(ask(&(table.clone(), auth.clone()), bearer(KEY)))),
+        0
+    );
+    let mut request = Request::new(());
+    let ask_for_principal = |request: &Request<()>| {
+        errors(&|| drop(Principal::required(request.extensions()).cloned()))
+    };
+    assert_eq!(ask_for_principal(&request), 1);
+    let principal = testing::service_account(record());
+    request.extensions_mut().insert(principal);
+    assert_eq!(ask_for_principal(&request), 0);
     assert_eq!(
         errors(&|| drop(ask(&(auth.clone(), require.clone()), bearer(KEY)))),
         0

@@ -213,6 +213,61 @@ async fn a_requirement_inside_a_public_one_fails_closed() {
     assert_eq!(answer(open_inside, request("/health", None)).await.0, 401);
 }
 
+// C21, T18: the layer has decided by then, and nobody would read the row.
+#[tokio::test]
+async fn a_table_inside_of_the_layer_fails_closed() {
+    let (auth, key) = keys();
+    for table in [table(), table().with_principal_slot()] {
+        let outside = ServiceBuilder::new()
+            .layer(table.clone())
+            .layer(auth.clone());
+        let inside = ServiceBuilder::new()
+            .layer(auth.clone())
+            .layer(table.clone());
+        // As a service may have it whose table comes from somebody else: the outer one holds the principal.
+        let both = ServiceBuilder::new()
+            .layer(RequirementsLayer::new().with_principal_slot())
+            .layer(inside.clone());
+        for path in ["/audit/7", "/keys/7", "/health", "/elsewhere"] {
+            let refused = [
+                answer(inside.clone(), request(path, Some(&key))).await,
+                answer(both.clone(), request(path, Some(&key))).await,
+            ];
+            for (status, body) in refused {
+                assert_eq!(status, 500, "{path}");
+                assert!(body.contains("auth_not_configured"), "{path}: {body}");
+            }
+            let right = answer(outside.clone(), request(path, Some(&key))).await.0;
+            assert_eq!(right, if path == "/keys/7" { 403 } else { 200 }, "{path}");
+            assert_eq!(
+                answer(inside.clone(), request(path, None)).await.0,
+                401,
+                "{path}"
+            );
+        }
+    }
+}
+
+// A service with a layer of its own, mounted where the layer outside asks for nothing.
+#[tokio::test]
+async fn a_table_behind_a_public_route_is_another_layers() {
+    let (auth, key) = keys();
+    let mounted = ServiceBuilder::new()
+        .layer(RequirementsLayer::new().any("/{*rest}", Requirement::public()))
+        .layer(auth.clone())
+        .layer(table())
+        .layer(auth);
+    for (path, presented, expected) in [
+        ("/audit/7", Some(&key), 200),
+        ("/keys/7", Some(&key), 403),
+        ("/audit/7", None, 401),
+        ("/health", None, 200),
+    ] {
+        let status = answer(mounted.clone(), request(path, presented)).await.0;
+        assert_eq!(status, expected, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_slot_is_found_by_principal_of_alone() {
     let (auth, key) = keys();
@@ -280,11 +335,14 @@ mod beside_axum {
             let (row, served) = runtime.block_on(async {
                 let seen = ServiceBuilder::new().layer(table).service(service_fn(async |request: Request<axum::body::Body>| {
                     let row = request.extensions().get::<Requirement>().cloned();
-                    let response = router.clone().oneshot(request).await?;
-                    Ok::<_, Infallible>((row, response.headers().get("x-route").cloned()))
+                    let mut response = router.clone().oneshot(request).await?;
+                    response.extensions_mut().insert(row);
+                    Ok::<_, Infallible>(response)
                 }));
                 let request = Request::builder().method(method).uri(uri);
-                seen.oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap()
+                let response = seen.oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+                let row: Option<&Option<Requirement>> = response.extensions().get();
+                (row.cloned().flatten(), response.headers().get("x-route").cloned())
             });
             if let Some(n) = PATHS.iter().position(|path| served.as_ref().is_some_and(|served| served == path)) {
                 prop_assert_eq!(row, Some(Requirement::scope(scope(n))), "{}: {:?}", path, served);
