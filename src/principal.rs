@@ -81,12 +81,22 @@ pub(crate) struct ServiceAccountIdentity {
     pub(crate) expires_at: Moment,
     pub(crate) revoked_at: Moment,
     pub(crate) last_used: LastUsed,
+    /// Where a copy's uses are counted.
+    pub(crate) copy_of: Option<Arc<Self>>,
     pub(crate) allowlist: IpAllowlist,
     pub(crate) usage_log: Option<UsageLog>,
     pub(crate) org_id: OrgId,
     pub(crate) key_id: KeyId,
     pub(crate) labels: Labels,
     pub(crate) created_at: u64,
+}
+
+impl ServiceAccountIdentity {
+    #[inline]
+    pub(crate) fn last_used(&self) -> &LastUsed {
+        let original = self.copy_of.as_deref().unwrap_or(self);
+        &original.last_used
+    }
 }
 
 /// A key's name, and the user who made it: one block of memory for both.

@@ -7,6 +7,7 @@
 mod cached;
 #[cfg(feature = "test-util")]
 pub mod contract;
+mod copies;
 mod invalidations;
 mod memory;
 #[cfg(feature = "postgres")]

@@ -64,6 +64,7 @@ impl KeyRecord {
             expires_at: Moment::NONE,
             revoked_at: Moment::NONE,
             last_used: LastUsed::default(),
+            copy_of: None,
             usage_log: None,
         }))
     }
@@ -150,8 +151,26 @@ impl KeyRecord {
         &self.0.digest
     }
 
+    /// The same key once more, for a thread of its own. Whenever either is used, both have been.
+    pub(super) fn copied(&self) -> Self {
+        Self(Arc::new(ServiceAccountIdentity {
+            copy_of: Some(Arc::clone(&self.0)),
+            ..(*self.0).clone()
+        }))
+    }
+
+    pub(super) fn is_copy_of(&self, other: &Self) -> bool {
+        let original = self.0.copy_of.as_ref();
+        original.is_some_and(|original| Arc::ptr_eq(original, &other.0))
+    }
+
+    /// What has been changed is a copy of nothing.
     fn change(mut self, change: impl FnOnce(&mut ServiceAccountIdentity)) -> Self {
-        change(Arc::make_mut(&mut self.0));
+        let key = Arc::make_mut(&mut self.0);
+        if let Some(original) = key.copy_of.take() {
+            key.last_used = original.last_used.clone();
+        }
+        change(key);
         self
     }
 
@@ -212,7 +231,7 @@ impl KeyRecord {
     /// When it last opened a request.
     #[must_use]
     pub fn last_used_at(&self) -> Option<u64> {
-        self.0.last_used.unix_seconds()
+        self.0.last_used().unix_seconds()
     }
 
     /// `now >= expires_at` (`C10`).
@@ -249,7 +268,7 @@ impl KeyRecord {
 
     #[inline]
     pub(crate) fn stamp_last_used(&self, now: u64) {
-        if self.0.last_used.stamp(now)
+        if self.0.last_used().stamp(now)
             && let Some(log) = &self.0.usage_log
         {
             log.note(&self.0.org_id, &self.0.key_id, now);
@@ -259,7 +278,7 @@ impl KeyRecord {
     /// A use that was counted elsewhere.
     #[cfg(feature = "redb")]
     pub(super) fn note_last_used(&self, unix_seconds: u64) {
-        self.0.last_used.stamp(unix_seconds);
+        self.0.last_used().stamp(unix_seconds);
     }
 
     #[inline]

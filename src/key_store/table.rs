@@ -3,17 +3,17 @@
 //! A digest is spread evenly already, so it is its own hash: its first byte chooses one of 256 shards, the next eight a
 //! place in that shard's open addressing. Those eight lie beside the record, and the whole digest in it: among millions of
 //! keys, where cache misses are all that counts, a lookup meets one at the slot and one at the record, which a request reads
-//! anyway. A write locks its own shard.
+//! anyway. A write locks its own shard. A read does too, unless its thread has a [copy](super::copies) of the record.
 
 use std::{
     mem,
     sync::{
         PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use super::KeyRecord;
+use super::{KeyRecord, copies};
 use crate::api_key::KeyDigest;
 
 pub(crate) struct RecordTable {
@@ -24,7 +24,11 @@ pub(crate) struct RecordTable {
 /// Two lines of cache, since the processor fetches lines in pairs: readers of one shard do not disturb those of the next.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(RwLock<Slots>);
+struct Shard {
+    /// Of the slots; written under their lock.
+    version: AtomicU64,
+    slots: RwLock<Slots>,
+}
 
 /// Linear probing over a power of two of slots, three quarters of them taken at most.
 #[derive(Default)]
@@ -48,9 +52,9 @@ impl Slot {
 impl RecordTable {
     #[inline]
     pub(crate) fn get(&self, digest: &KeyDigest) -> Option<KeyRecord> {
-        let slots = self.shard(digest)?.0.read();
-        let slots = slots.unwrap_or_else(PoisonError::into_inner);
-        slots.get(digest).cloned()
+        let shard = self.shard(digest)?;
+        let hash = hash_of(digest);
+        copies::get(shard.version(), hash, digest).or_else(|| shard.get(hash, digest))
     }
 
     /// Puts the record under its own digest.
@@ -58,9 +62,9 @@ impl RecordTable {
         let Some(shard) = self.shard(record.digest()) else {
             return;
         };
-        let mut slots = shard.0.write().unwrap_or_else(PoisonError::into_inner);
         let hash = hash_of(record.digest());
-        if slots.insert(Slot { hash, record }).is_none() {
+        let slot = Slot { hash, record };
+        if shard.change(|slots| slots.insert(slot)).is_none() {
             self.len.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -69,8 +73,7 @@ impl RecordTable {
         let Some(shard) = self.shard(digest) else {
             return;
         };
-        let mut slots = shard.0.write().unwrap_or_else(PoisonError::into_inner);
-        if slots.remove(digest).is_some() {
+        if shard.change(|slots| slots.remove(digest)).is_some() {
             self.len.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -95,10 +98,36 @@ impl Default for RecordTable {
     }
 }
 
+impl Shard {
+    /// Whoever has been told of a change reads the version that came with it, or a later one.
+    #[inline]
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn get(&self, hash: u64, digest: &KeyDigest) -> Option<KeyRecord> {
+        let (record, version) = {
+            let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+            (slots.get(hash, digest)?.clone(), self.version())
+        };
+        copies::vote(version, hash, &record);
+        Some(record)
+    }
+
+    /// No copy that was made before the change is good after it.
+    fn change<T>(&self, change: impl FnOnce(&mut Slots) -> T) -> T {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut slots);
+        self.version
+            .store(copies::next_version(), Ordering::Release);
+        changed
+    }
+}
+
 impl Slots {
     #[inline]
-    fn get(&self, digest: &KeyDigest) -> Option<&KeyRecord> {
-        let hash = hash_of(digest);
+    fn get(&self, hash: u64, digest: &KeyDigest) -> Option<&KeyRecord> {
         let (wrapped, direct) = self.slots.split_at_checked(self.home(hash))?;
         let chain = direct.iter().chain(wrapped).map_while(Option::as_ref);
         let mut chain = chain.filter(|slot| slot.holds(hash, digest));
