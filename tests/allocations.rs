@@ -119,24 +119,32 @@ impl KeyStore for Down {
     }
 }
 
-/// Layers that know `key`: one whose organization is restricted to addresses, and one that is not.
-fn layers(key: &ApiKey) -> [CoverbaseAuthLayer; 2] {
-    let allowlist = IpAllowlist::parse(["203.0.113.0/24", "2001:db8::/32"]).unwrap();
-    let record = KeyRecord::new("ak_6sLyzf0Xz0Cq", "org_acme")
+/// A key, and a layer that knows it by `record`.
+fn layer_of(record: KeyRecord) -> (ApiKey, CoverbaseAuthLayer) {
+    /// What is made once, for the process or the thread, is made before anything is counted.
+    const WARM_UP: usize = 100;
+
+    let (key, store) = (ApiKey::generate(Environment::Live), MemoryStore::new());
+    store.insert(&key, record);
+    let layer = CoverbaseAuthLayer::new(store).with_key_format(KeyFormat::Minted);
+    for _ in 0..WARM_UP {
+        let request = populated(request(key.expose_secret(), 1));
+        serve(layer.layer(Inner), request);
+    }
+    (key, layer)
+}
+
+fn record() -> KeyRecord {
+    KeyRecord::new("ak_6sLyzf0Xz0Cq", "org_acme")
         .with_name("ci")
         .with_scopes([Scope::KEYS_MANAGE, Scope::from_static("a:b")])
-        .with_expires_at(u64::MAX);
-    [allowlist, IpAllowlist::new()].map(|allowlist| {
-        let store = MemoryStore::new();
-        store.insert(key, record.clone().with_allowlist(allowlist));
-        let layer = CoverbaseAuthLayer::new(store).with_key_format(KeyFormat::Minted);
-        // What is made once, for the process or the thread, is made before anything is counted.
-        serve(
-            layer.layer(Inner),
-            populated(request(key.expose_secret(), 1)),
-        );
-        layer
-    })
+        .with_expires_at(u64::MAX)
+}
+
+/// One whose organization is restricted to addresses, and one that is not.
+fn restricted_and_not() -> [(ApiKey, CoverbaseAuthLayer); 2] {
+    let allowlist = IpAllowlist::parse(["203.0.113.0/24", "2001:db8::/32"]).unwrap();
+    [record().with_allowlist(allowlist), record()].map(layer_of)
 }
 
 /// What `http::Extensions` makes for one more: a box for it; and for the first one a map, and the map's table.
@@ -146,16 +154,16 @@ const THE_FIRST: usize = 3;
 // C6, the hot path: what `http::Extensions` does with a principal, and no more.
 #[test]
 fn an_admitted_request_allocates_nothing_of_the_layers_own() {
-    let key = ApiKey::generate(Environment::Live);
-    let [restricted, unrestricted] = layers(&key);
+    let [restricted, unrestricted] = restricted_and_not();
     let require = RequireLayer::new(Requirement::scope(Scope::KEYS_MANAGE));
     let mut counts = Vec::new();
     for headers in 1..=40 {
-        let empty = || request(key.expose_secret(), headers);
-        for (layer, request, own) in [
-            (&unrestricted, &empty as &dyn Fn() -> _, THE_FIRST),
-            (&restricted, &|| populated(empty()), AMONG_OTHERS),
+        let empty = |key: &ApiKey| request(key.expose_secret(), headers);
+        for ((key, layer), request, own) in [
+            (&unrestricted, &empty as &dyn Fn(_) -> _, THE_FIRST),
+            (&restricted, &|key: &_| populated(empty(key)), AMONG_OTHERS),
         ] {
+            let request = || request(key);
             let stripping = layer.clone().with_stripped_credential();
             let (total, response) = serve(layer.layer(Inner), request());
             Principal::of(response.extensions()).expect("admitted");
@@ -201,12 +209,11 @@ fn a_session_that_is_known_allocates_nothing_of_the_layers_own() {
 // A table outside makes the room: the requirement and the principal's place are one extension, filled where it lies.
 #[test]
 fn a_slot_spares_the_layer_every_allocation() {
-    let key = ApiKey::generate(Environment::Live);
     let requirement = Requirement::scopes([Scope::KEYS_MANAGE, Scope::from_static("a:b")]);
     let table = RequirementsLayer::new()
         .any("/{*rest}", requirement)
         .with_principal_slot();
-    for layer in layers(&key) {
+    for (key, layer) in restricted_and_not() {
         let prepared = |mut request: Request<()>| {
             *request.uri_mut() = http::Uri::from_static("/v1/keys");
             let peer = PeerAddr::new(([203, 0, 113, 9], 443));
@@ -235,12 +242,10 @@ fn routed(mut request: Request<()>) -> Request<()> {
 fn a_refusal_allocates_nothing_of_the_layers_own() {
     use RejectionKind as Kind;
 
-    let key = ApiKey::generate(Environment::Live);
-    let (secret, unknown) = (key.expose_secret(), ApiKey::generate(Environment::Live));
-    let [restricted, unrestricted] = layers(&key);
+    let unknown = ApiKey::generate(Environment::Live);
+    let [(restricted_key, restricted), (_, unrestricted)] = restricted_and_not();
+    let (revoked_key, revoked) = layer_of(record().with_revoked_at(1));
     let any = || unrestricted.clone().with_key_format(KeyFormat::Any);
-    let gone = MemoryStore::new();
-    gone.insert(&key, KeyRecord::new("ak_1", "org_acme").with_revoked_at(1));
     let down = CoverbaseAuthLayer::new(Down);
     let mut counts = Vec::new();
     for headers in 1..=13 {
@@ -259,12 +264,20 @@ fn a_refusal_allocates_nothing_of_the_layers_own() {
             ),
             (
                 Kind::InvalidApiKey,
-                CoverbaseAuthLayer::new(gone.clone()),
-                Some(secret),
+                revoked.clone(),
+                Some(revoked_key.expose_secret()),
             ),
             (Kind::InvalidSessionToken, any(), Some("e30.e30.AA")),
-            (Kind::IpNotAllowed, restricted.clone(), Some(secret)),
-            (Kind::AuthUnavailable, down.clone(), Some(secret)),
+            (
+                Kind::IpNotAllowed,
+                restricted.clone(),
+                Some(restricted_key.expose_secret()),
+            ),
+            (
+                Kind::AuthUnavailable,
+                down.clone(),
+                Some(unknown.expose_secret()),
+            ),
         ] {
             let request = || match token {
                 Some(token) => request(token, headers),
@@ -293,8 +306,7 @@ fn a_refusal_allocates_nothing_of_the_layers_own() {
 // C30: its challenge names scopes, so it is a text of its own; RequireLayer, which decides on nothing else, has it too.
 #[test]
 fn a_refusal_for_scopes_allocates_its_challenge_too() {
-    let key = ApiKey::generate(Environment::Live);
-    let [_, auth] = layers(&key);
+    let (key, auth) = layer_of(record());
     let request = || request(key.expose_secret(), 3);
     let (_, admitted) = serve(auth.layer(Inner), request());
     let authenticated = || {
@@ -333,8 +345,7 @@ fn auditing_allocates_three_times() {
         fn record(&self, _: AuditRecord) {}
     }
 
-    let key = ApiKey::generate(Environment::Live);
-    let [_, auth] = layers(&key);
+    let (key, auth) = layer_of(record());
     let audit = AuditLayer::new(Nowhere);
     let json = tower::util::MapResponseLayer::new(|mut response: Response<_>| {
         let json = HeaderValue::from_static("application/json");

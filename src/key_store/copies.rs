@@ -88,29 +88,27 @@ impl Place {
     }
 
     fn vote(&mut self, version: u64, hash: u64, record: &KeyRecord) {
-        if self.hash == hash {
-            self.votes = MOST_VOTES.min(self.votes + 1);
-            if self.votes >= VOTES_FOR_A_COPY {
-                self.copy(version, record);
-            }
-        } else if self.votes > 0 {
+        if self.hash != hash && self.votes > 0 {
             self.votes -= 1;
-        } else {
+            return;
+        }
+        if self.hash != hash || self.is_outdated(record) {
             *self = Self {
                 hash,
-                votes: 1,
                 ..Self::EMPTY
             };
         }
+        self.votes = MOST_VOTES.min(self.votes + 1);
+        if self.votes >= VOTES_FOR_A_COPY {
+            // A change to another key of the shard leaves the copy as good as it was.
+            self.copy.get_or_insert_with(|| record.copied());
+            self.version = version;
+        }
     }
 
-    /// A change to another key of the shard leaves the copy as good as it was.
-    #[cold]
-    fn copy(&mut self, version: u64, record: &KeyRecord) {
-        let copy = self.copy.take();
-        let copy = copy.filter(|copy| copy.is_copy_of(record));
-        self.copy = copy.or_else(|| Some(record.copied()));
-        self.version = version;
+    fn is_outdated(&self, record: &KeyRecord) -> bool {
+        let copy = self.copy.as_ref();
+        copy.is_some_and(|copy| !copy.is_copy_of(record))
     }
 }
 
@@ -161,9 +159,11 @@ mod tests {
         place.vote(VERSION - 1, 1, &one);
         let again = place.get(VERSION - 1, 1, one.digest()).unwrap();
         assert!(std::ptr::eq(copy.key_id(), again.key_id()));
-        // A changed one is copied anew.
+        // A changed one has to earn its copy anew.
         let changed = one.clone().with_name("changed");
-        place.vote(VERSION - 2, 1, &changed);
+        for _ in 0..VOTES_FOR_A_COPY {
+            assert!(found(&mut place, VERSION - 2, 1, &changed).is_none());
+        }
         let again = place.get(VERSION - 2, 1, one.digest()).unwrap();
         assert_eq!(again.name(), "changed");
     }

@@ -195,7 +195,7 @@ const fn hash_of(digest: &KeyDigest) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::{collections::HashMap, thread};
 
     use proptest::prelude::*;
 
@@ -234,5 +234,56 @@ mod tests {
                 }
             }
         }
+    }
+
+    // C41: whoever looks for a key after a change has been answered meets the change, whatever its thread has a copy of.
+    #[test]
+    fn no_thread_finds_what_has_been_replaced() {
+        const CHANGES: u64 = 2_000;
+        let (table, digest, answered) = (RecordTable::default(), digest(0, 0), AtomicU64::new(0));
+        let change = |number| {
+            let record = KeyRecord::new("ak_1", "org_acme").under(digest);
+            table.insert(record.with_created_at(number));
+            answered.store(number, Ordering::Release);
+        };
+        let found = || table.get(&digest).map(|record| record.created_at());
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while answered.load(Ordering::Acquire) < CHANGES {
+                        let at_least = answered.load(Ordering::Acquire);
+                        assert!(found().unwrap_or_default() >= at_least);
+                    }
+                });
+            }
+            for number in 1..=CHANGES {
+                change(number);
+                // So often that it has a copy, too.
+                assert!((0..40).all(|_| found() == Some(number)));
+            }
+        });
+        table.remove(&digest);
+        assert_eq!(found(), None);
+    }
+
+    // C38: a use of a copy is one of the key.
+    #[test]
+    fn a_use_of_a_copy_is_counted_with_the_key() {
+        let (table, digest) = (RecordTable::default(), digest(0, 1));
+        let record = KeyRecord::new("ak_1", "org_acme").under(digest);
+        table.insert(record.clone());
+        let copy = (0..40).filter_map(|_| table.get(&digest)).last().unwrap();
+        assert!(copy.is_copy_of(&record));
+        copy.stamp_last_used(7);
+        assert_eq!(record.last_used_at(), Some(7));
+        record.stamp_last_used(8);
+        assert_eq!(copy.last_used_at(), Some(8));
+        let changed = copy.clone().with_name("changed");
+        changed.stamp_last_used(9);
+        assert_eq!(
+            (changed.last_used_at(), record.last_used_at()),
+            (Some(9), Some(8))
+        );
+        assert!(!changed.is_copy_of(&record));
     }
 }
