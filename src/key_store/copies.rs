@@ -10,7 +10,8 @@
 //! [`PLACES`] of them at most, the ones of a table that has been dropped until others take their places.
 
 use std::{
-    cell::RefCell,
+    array,
+    cell::Cell,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -35,80 +36,89 @@ const VOTES_FOR_A_COPY: u8 = 16;
 const MOST_VOTES: u8 = 64;
 
 thread_local! {
-    static COPIES: RefCell<[Place; PLACES]> = const { RefCell::new([Place::EMPTY; PLACES]) };
+    static COPIES: [Place; PLACES] = array::from_fn(|_| Place::default());
 }
 
 /// A key with a majority of the lookups that fell to this place (Boyer and Moore's vote), and its copy if there is one.
+#[derive(Default)]
 struct Place {
-    hash: u64,
-    version: u64,
-    votes: u8,
-    copy: Option<KeyRecord>,
+    hash: Cell<u64>,
+    version: Cell<u64>,
+    votes: Cell<u8>,
+    copy: Cell<Option<KeyRecord>>,
+}
+
+/// What a thread has of a key.
+pub(super) enum Found {
+    Copy(KeyRecord),
+    Nothing,
+    /// Nothing yet, but it asks for the key so often that what the table finds is to be [kept](keep).
+    Wanted,
 }
 
 /// This thread's copy, if it has one of this version.
 #[inline]
-pub(super) fn get(version: u64, hash: u64, digest: &KeyDigest) -> Option<KeyRecord> {
-    with_place(hash, |place| place.get(version, hash, digest))?
+pub(super) fn find(version: u64, hash: u64, digest: &KeyDigest) -> Found {
+    with_place(hash, |place| place.find(version, hash, digest)).unwrap_or(Found::Nothing)
 }
 
-/// Notes that the table has found `record` in this version.
-#[inline]
-pub(super) fn vote(version: u64, hash: u64, record: &KeyRecord) {
-    let _ = with_place(hash, |place| place.vote(version, hash, record));
+/// Copies what the table has found in this version.
+pub(super) fn keep(version: u64, hash: u64, record: &KeyRecord) {
+    let _ = with_place(hash, |place| place.keep(version, hash, record));
 }
 
 /// `None` in a thread that is about to end, and has given its copies up.
 #[inline]
-fn with_place<T>(hash: u64, run: impl FnOnce(&mut Place) -> T) -> Option<T> {
-    let found = COPIES.try_with(|copies| {
-        let mut copies = copies.try_borrow_mut().ok()?;
-        let place = copies.get_mut(hash as usize % PLACES)?;
-        Some(run(place))
-    });
+fn with_place<T>(hash: u64, run: impl FnOnce(&Place) -> T) -> Option<T> {
+    let found = COPIES.try_with(|places| places.get(hash as usize % PLACES).map(run));
     found.ok().flatten()
 }
 
 impl Place {
-    const EMPTY: Self = Self {
-        hash: 0,
-        version: NO_VERSION,
-        votes: 0,
-        copy: None,
-    };
-
     #[inline]
-    fn get(&mut self, version: u64, hash: u64, digest: &KeyDigest) -> Option<KeyRecord> {
-        if self.version != version || self.hash != hash {
-            return None;
+    fn find(&self, version: u64, hash: u64, digest: &KeyDigest) -> Found {
+        let votes = self.votes.get();
+        if self.hash.get() != hash {
+            match votes.checked_sub(1) {
+                Some(fewer) => self.votes.set(fewer),
+                None => self.give_to(hash),
+            }
+            return Found::Nothing;
         }
-        let copy = self.copy.as_ref().filter(|copy| copy.digest() == digest)?;
-        self.votes = MOST_VOTES.min(self.votes + 1);
-        Some(copy.clone())
+        self.votes.set(MOST_VOTES.min(votes + 1));
+        if self.version.get() == version
+            && let Some(copy) = self.copy.take()
+        {
+            let found = (copy.digest() == digest).then(|| copy.clone());
+            self.copy.set(Some(copy));
+            return found.map_or(Found::Nothing, Found::Copy);
+        }
+        if votes < VOTES_FOR_A_COPY {
+            return Found::Nothing;
+        }
+        Found::Wanted
     }
 
-    fn vote(&mut self, version: u64, hash: u64, record: &KeyRecord) {
-        if self.hash != hash && self.votes > 0 {
-            self.votes -= 1;
+    /// A change to another key of the shard leaves the copy as good as it was. A key that has changed itself has to earn
+    /// its copy anew.
+    #[cold]
+    fn keep(&self, version: u64, hash: u64, record: &KeyRecord) {
+        if self.hash.get() != hash {
             return;
         }
-        if self.hash != hash || self.is_outdated(record) {
-            *self = Self {
-                hash,
-                ..Self::EMPTY
-            };
-        }
-        self.votes = MOST_VOTES.min(self.votes + 1);
-        if self.votes >= VOTES_FOR_A_COPY {
-            // A change to another key of the shard leaves the copy as good as it was.
-            self.copy.get_or_insert_with(|| record.copied());
-            self.version = version;
-        }
+        let copy = match self.copy.take() {
+            Some(copy) if copy.is_copy_of(record) => copy,
+            Some(_) => return self.give_to(hash),
+            None => record.copied(),
+        };
+        self.copy.set(Some(copy));
+        self.version.set(version);
     }
 
-    fn is_outdated(&self, record: &KeyRecord) -> bool {
-        let copy = self.copy.as_ref();
-        copy.is_some_and(|copy| !copy.is_copy_of(record))
+    fn give_to(&self, hash: u64) {
+        self.hash.set(hash);
+        self.votes.set(1);
+        self.copy.set(None);
     }
 }
 
@@ -118,78 +128,86 @@ mod tests {
 
     const VERSION: u64 = u64::MAX;
 
-    fn record(hash: u8) -> KeyRecord {
+    fn record(first_byte: u8) -> KeyRecord {
         let mut digest = [0; 32];
-        digest[0] = hash;
+        digest[0] = first_byte;
         KeyRecord::new("ak_1", "org_acme").under(KeyDigest::from_bytes(digest))
     }
 
-    fn found(place: &mut Place, version: u64, hash: u64, record: &KeyRecord) -> Option<KeyRecord> {
-        let found = place.get(version, hash, record.digest());
-        if found.is_none() {
-            place.vote(version, hash, record);
+    /// Looks as the table does.
+    fn copy(place: &Place, version: u64, hash: u64, record: &KeyRecord) -> Option<KeyRecord> {
+        match place.find(version, hash, record.digest()) {
+            Found::Copy(copy) => Some(copy),
+            Found::Nothing => None,
+            Found::Wanted => {
+                place.keep(version, hash, record);
+                None
+            }
         }
-        found
+    }
+
+    fn hot(record: &KeyRecord) -> Place {
+        let place = Place::default();
+        for _ in 0..2 * MOST_VOTES {
+            copy(&place, VERSION, 1, record);
+        }
+        place
     }
 
     #[test]
     fn a_key_of_many_lookups_is_copied_and_one_of_many_keys_is_not() {
-        let (mut hot, mut shared) = (Place::EMPTY, Place::EMPTY);
         let (one, other) = (record(1), record(2));
+        let found = copy(&hot(&one), VERSION, 1, &one).unwrap();
+        assert!(found.is_copy_of(&one) && !found.is_copy_of(&other));
+
+        let (few, shared) = (Place::default(), Place::default());
         for _ in 0..VOTES_FOR_A_COPY {
-            assert!(found(&mut hot, VERSION, 1, &one).is_none());
+            assert!(copy(&few, VERSION, 1, &one).is_none());
         }
-        let copy = found(&mut hot, VERSION, 1, &one).unwrap();
-        assert!(copy.is_copy_of(&one) && !copy.is_copy_of(&other));
         for _ in 0..1_000 {
-            assert!(found(&mut shared, VERSION, 1, &one).is_none());
-            assert!(found(&mut shared, VERSION, 2, &other).is_none());
+            assert!(copy(&shared, VERSION, 1, &one).is_none());
+            assert!(copy(&shared, VERSION, 2, &other).is_none());
         }
     }
 
     #[test]
     fn a_copy_of_one_version_is_none_in_another() {
-        let (mut place, one) = (Place::EMPTY, record(1));
-        for _ in 0..=VOTES_FOR_A_COPY {
-            found(&mut place, VERSION, 1, &one);
-        }
-        let copy = place.get(VERSION, 1, one.digest()).unwrap();
-        assert!(place.get(VERSION - 1, 1, one.digest()).is_none());
+        let one = record(1);
+        let place = hot(&one);
+        let first = copy(&place, VERSION, 1, &one).unwrap();
+        assert!(copy(&place, VERSION - 1, 1, &one).is_none());
         // The record is the same still: so is the copy.
-        place.vote(VERSION - 1, 1, &one);
-        let again = place.get(VERSION - 1, 1, one.digest()).unwrap();
-        assert!(std::ptr::eq(copy.key_id(), again.key_id()));
+        let again = copy(&place, VERSION - 1, 1, &one).unwrap();
+        assert!(std::ptr::eq(first.key_id(), again.key_id()));
         // A changed one has to earn its copy anew.
         let changed = one.clone().with_name("changed");
         for _ in 0..VOTES_FOR_A_COPY {
-            assert!(found(&mut place, VERSION - 2, 1, &changed).is_none());
+            assert!(copy(&place, VERSION - 2, 1, &changed).is_none());
         }
-        let again = place.get(VERSION - 2, 1, one.digest()).unwrap();
-        assert_eq!(again.name(), "changed");
+        let names = (0..3).filter_map(|_| copy(&place, VERSION - 2, 1, &changed));
+        assert!(names.last().unwrap().name() == "changed");
     }
 
     #[test]
     fn a_digest_with_the_hash_of_another_does_not_get_its_copy() {
-        let (mut place, one, other) = (Place::EMPTY, record(1), record(2));
-        for _ in 0..=VOTES_FOR_A_COPY {
-            found(&mut place, VERSION, 1, &one);
-        }
-        assert!(place.get(VERSION, 1, other.digest()).is_none());
-        assert!(place.get(VERSION, 1, one.digest()).is_some());
+        let (one, other) = (record(1), record(2));
+        let place = hot(&one);
+        assert!(copy(&place, VERSION, 1, &other).is_none());
+        assert!(copy(&place, VERSION, 1, &one).is_some());
     }
 
     // Cold keys take the place of one that was hot, and no sooner.
     #[test]
     fn a_copy_outlives_as_many_lookups_of_others_as_it_had_itself() {
-        let (mut place, one, other) = (Place::EMPTY, record(1), record(2));
-        for _ in 0..2 * MOST_VOTES {
-            found(&mut place, VERSION, 1, &one);
-        }
+        let (one, other) = (record(1), record(2));
+        let place = hot(&one);
         for _ in 0..MOST_VOTES {
-            assert!(found(&mut place, VERSION, 2, &other).is_none());
+            assert!(copy(&place, VERSION, 2, &other).is_none());
         }
-        assert!(place.copy.is_some());
-        found(&mut place, VERSION, 2, &other);
-        assert!(place.copy.is_none());
+        assert!(copy(&place, VERSION, 1, &one).is_some());
+        for _ in 0..3 {
+            assert!(copy(&place, VERSION, 2, &other).is_none());
+        }
+        assert!(copy(&place, VERSION, 1, &one).is_none());
     }
 }

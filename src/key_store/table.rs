@@ -13,7 +13,10 @@ use std::{
     },
 };
 
-use super::{KeyRecord, copies};
+use super::{
+    KeyRecord,
+    copies::{self, Found},
+};
 use crate::api_key::KeyDigest;
 
 pub(crate) struct RecordTable {
@@ -54,7 +57,11 @@ impl RecordTable {
     pub(crate) fn get(&self, digest: &KeyDigest) -> Option<KeyRecord> {
         let shard = self.shard(digest)?;
         let hash = hash_of(digest);
-        copies::get(shard.version(), hash, digest).or_else(|| shard.get(hash, digest))
+        match copies::find(shard.version(), hash, digest) {
+            Found::Copy(record) => Some(record),
+            Found::Nothing => shard.get(hash, digest),
+            Found::Wanted => shard.copy(hash, digest),
+        }
     }
 
     /// Puts the record under its own digest.
@@ -107,12 +114,16 @@ impl Shard {
 
     #[inline]
     fn get(&self, hash: u64, digest: &KeyDigest) -> Option<KeyRecord> {
-        let (record, version) = {
-            let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-            (slots.get(hash, digest)?.clone(), self.version())
-        };
-        copies::vote(version, hash, &record);
-        Some(record)
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.get(hash, digest).cloned()
+    }
+
+    #[cold]
+    fn copy(&self, hash: u64, digest: &KeyDigest) -> Option<KeyRecord> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let record = slots.get(hash, digest)?;
+        copies::keep(self.version(), hash, record);
+        Some(record.clone())
     }
 
     /// No copy that was made before the change is good after it.
