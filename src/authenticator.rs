@@ -1,17 +1,19 @@
-//! The decision: the parts of a request in; admitted, refused or waiting out. It knows no tower.
+//! The decision: a request in; admitted, refused or waiting out. It knows no tower.
 //!
 //! `C28` orders the checks: the credential, then the allowlist, then the requirement. Whoever fails one learns nothing of
 //! the next.
 
 use std::{
     future::Future,
+    mem,
+    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, Request};
 
 #[cfg(feature = "jwt")]
 use crate::{
@@ -83,33 +85,30 @@ impl Authenticator {
     }
 
     /// From here on the request's credential is marked sensitive, unless the decision is that nobody asks for it.
+    ///
+    /// The request is not taken apart for it: to move its parts out and in again costs as much as to look a key up. Its
+    /// extensions are one pointer, which stands aside while the headers are written to.
     #[inline]
-    pub(crate) fn decide(&self, parts: &mut Parts) -> Decision {
-        let required = OwnRequirements::of(&parts.extensions);
-        if required.are_public() {
-            return Decision::Public;
-        }
-        let claimed = self.identify(&mut parts.headers);
-        let call = Call { parts, required };
-        match claimed {
-            Claimed::Key(answer) => self.key_principal(answer, call).into(),
-            #[cfg(feature = "jwt")]
-            Claimed::Session(principal) => self.session_principal(principal, call).into(),
-            Claimed::Nothing(rejection) => Decision::Refused(rejection),
-            Claimed::Pending(waiting) => Decision::Waiting(waiting),
+    pub(crate) fn decide<B>(&self, request: &mut Request<B>) -> Decision {
+        let extensions = mem::take(request.extensions_mut());
+        let judged = self.judge(request.headers_mut(), &extensions);
+        *request.extensions_mut() = extensions;
+        match judged {
+            Judged::Decided(decision) => decision,
+            Judged::Restricted(record) => self.restricted_principal(record, request).into(),
         }
     }
 
     /// The decision on a request that has waited.
-    pub(crate) fn conclude(
+    pub(crate) fn conclude<B>(
         &self,
         answer: Awaited,
-        parts: &mut Parts,
+        request: &mut Request<B>,
     ) -> Result<Principal, Rejection> {
         match answer {
-            Awaited::Key(answer) => self.key_principal(answer, Call::of(parts)),
+            Awaited::Key(answer) => self.restricted_principal(self.live_key(answer)?.0, request),
             #[cfg(feature = "jwt")]
-            Awaited::KeySet => match self.decide(parts) {
+            Awaited::KeySet => match self.decide(request) {
                 Decision::Admitted(principal) => Ok(principal),
                 Decision::Refused(rejection) => Err(rejection),
                 // It has waited for the one fetch that there was: to wait for another is to wait for ever.
@@ -120,7 +119,29 @@ impl Authenticator {
         }
     }
 
-    /// Whose credential it is, as far as can be told without the rest of the request.
+    /// All that can be told without the rest of the request.
+    fn judge(&self, headers: &mut HeaderMap, extensions: &Extensions) -> Judged {
+        let required = OwnRequirements::of(extensions);
+        if required.are_public() {
+            return Judged::Decided(Decision::Public);
+        }
+        let decision = match self.identify(headers) {
+            Claimed::Key(answer) => match self.live_key(answer) {
+                Ok((record, _)) if !record.allowlist().is_empty() => {
+                    return Judged::Restricted(record);
+                }
+                Ok((record, now)) => self.key_principal(record, now, required).into(),
+                Err(rejection) => Decision::Refused(rejection),
+            },
+            #[cfg(feature = "jwt")]
+            Claimed::Session(principal) => self.session_principal(principal, required).into(),
+            Claimed::Nothing(rejection) => Decision::Refused(rejection),
+            Claimed::Pending(waiting) => Decision::Waiting(waiting),
+        };
+        Judged::Decided(decision)
+    }
+
+    /// Whose credential it is.
     #[inline]
     fn identify(&self, headers: &mut HeaderMap) -> Claimed {
         let token = match credential::taken_from(headers) {
@@ -172,8 +193,9 @@ impl Authenticator {
             .unwrap_or_else(|_| Lookup::ready(Err(panicked())))
     }
 
-    #[inline]
-    fn key_principal(&self, answer: LookupAnswer, call: Call<'_>) -> Result<Principal, Rejection> {
+    /// The key, if it opens anything, with the time at which it does.
+    #[inline(always)]
+    fn live_key(&self, answer: LookupAnswer) -> Result<(KeyRecord, u64), Rejection> {
         let record = match answer {
             Ok(Some(record)) => record,
             Ok(None) => return Err(invalid_key("unknown")),
@@ -189,27 +211,34 @@ impl Authenticator {
         if record.is_expired_at(now) {
             return Err(invalid_key("expired"));
         }
-        if let Some(fault) = self.fault_of_address(&record, call.parts) {
-            let rejection = Rejection::because(RejectionKind::IpNotAllowed, fault);
-            return Err(rejection.of(record.into_principal()));
-        }
-        record.stamp_last_used(now);
-        self.check_requirement(record.into_principal(), call)
+        Ok((record, now))
     }
 
     /// `C22`–`C24`. Nobody looks for the client's address unless somebody asks for it.
-    #[inline]
-    fn fault_of_address(&self, record: &KeyRecord, parts: &Parts) -> Option<&'static str> {
-        let allowlist = record.allowlist();
-        if allowlist.is_empty() {
-            return None;
+    fn restricted_principal<B>(
+        &self,
+        record: KeyRecord,
+        request: &mut Request<B>,
+    ) -> Result<Principal, Rejection> {
+        if !record.allowlist().is_empty() {
+            let client_ip = self.client_ip.client_ip_of(request);
+            if !record.allowlist().permits(client_ip) {
+                return Err(outside_of_allowlist(record, client_ip));
+            }
         }
-        let client_ip = self.client_ip.client_ip(parts);
-        let fault = match client_ip {
-            Some(_) => "not on the allowlist",
-            None => "the client's address is unknown: see ClientIpSource",
-        };
-        (!allowlist.permits(client_ip)).then_some(fault)
+        let required = OwnRequirements::of(request.extensions());
+        self.key_principal(record, self.clock.unix_seconds(), required)
+    }
+
+    #[inline(always)]
+    fn key_principal(
+        &self,
+        record: KeyRecord,
+        now: u64,
+        required: OwnRequirements<'_>,
+    ) -> Result<Principal, Rejection> {
+        record.stamp_last_used(now);
+        self.check_requirement(record.into_principal(), required)
     }
 
     /// A token that is the same as one that has passed is well formed, signed and claims what it must.
@@ -240,14 +269,14 @@ impl Authenticator {
     fn session_principal(
         &self,
         principal: Principal,
-        call: Call<'_>,
+        required: OwnRequirements<'_>,
     ) -> Result<Principal, Rejection> {
         if !self.accepts_role_of(&principal) {
             let rejection =
                 Rejection::because(RejectionKind::UnauthorizedRole, "not of the layer's roles");
             return Err(rejection.of(principal));
         }
-        self.check_requirement(principal, call)
+        self.check_requirement(principal, required)
     }
 
     /// `C17`
@@ -264,11 +293,17 @@ impl Authenticator {
     fn check_requirement(
         &self,
         principal: Principal,
-        call: Call<'_>,
+        required: OwnRequirements<'_>,
     ) -> Result<Principal, Rejection> {
-        call.required.check(&self.requirement, &principal)?;
+        required.check(&self.requirement, &principal)?;
         Ok(principal)
     }
+}
+
+enum Judged {
+    Decided(Decision),
+    /// A good key, if its organization's allowlist permits it.
+    Restricted(KeyRecord),
 }
 
 /// Whom a credential names, before anybody has looked at whether they may.
@@ -296,29 +331,20 @@ impl From<Result<Principal, JwtRefusal>> for Claimed {
     }
 }
 
-/// A request, with what it requires of its own.
-#[derive(Clone, Copy)]
-struct Call<'a> {
-    parts: &'a Parts,
-    required: OwnRequirements<'a>,
-}
-
-impl<'a> Call<'a> {
-    #[inline]
-    fn of(parts: &'a Parts) -> Self {
-        Self {
-            parts,
-            required: OwnRequirements::of(&parts.extensions),
-        }
-    }
-}
-
 fn invalid_key(cause: &'static str) -> Rejection {
     Rejection::because(RejectionKind::InvalidApiKey, cause)
 }
 
 fn invalid_session(cause: &'static str) -> Rejection {
     Rejection::because(RejectionKind::InvalidSessionToken, cause)
+}
+
+fn outside_of_allowlist(record: KeyRecord, client_ip: Option<IpAddr>) -> Rejection {
+    let cause = match client_ip {
+        Some(_) => "not on the allowlist",
+        None => "the client's address is unknown: see ClientIpSource",
+    };
+    Rejection::because(RejectionKind::IpNotAllowed, cause).of(record.into_principal())
 }
 
 fn unavailable(presented: Presented) -> Rejection {

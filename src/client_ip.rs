@@ -1,13 +1,13 @@
 //! Where a request comes from, as the allowlist and the audit log see it (`C24`–`C26`, `C37`).
 
 use std::{
-    fmt,
+    fmt, mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
     sync::Arc,
 };
 
-use http::{Extensions, HeaderMap, HeaderName, request::Parts};
+use http::{Extensions, HeaderMap, HeaderName, Request, request::Parts};
 
 /// How the client address of a request is found (`C25`). The default is [`peer`](Self::peer).
 ///
@@ -101,8 +101,8 @@ impl ClientIpSource {
     }
 
     /// A rule of your own, for a proxy that names the client in another way, such as a header of its
-    /// own. `None` means unknown. It runs on every request, before the credential is looked up: do
-    /// not block in it, and believe nothing that a client could have sent.
+    /// own. `None` means unknown. It runs where somebody asks for the address, an allowlist or the
+    /// audit log: do not block in it, and believe nothing that a client could have sent.
     ///
     /// ```
     /// use coverbase_auth::ClientIpSource;
@@ -138,13 +138,40 @@ impl ClientIpSource {
     /// ```
     #[must_use]
     pub fn client_ip(&self, parts: &Parts) -> Option<IpAddr> {
-        let address = match &self.0 {
-            Source::Peer => peer_addr(&parts.extensions)?.ip(),
-            Source::TrustedProxies(n) => parse_entry(forwarded_entry(&parts.headers, *n)?)?,
-            Source::Function(f) => f(parts)?,
-        };
-        Some(address.to_canonical())
+        canonical(match &self.0 {
+            Source::Peer => peer_ip(&parts.extensions),
+            Source::TrustedProxies(n) => forwarded_ip(&parts.headers, *n),
+            Source::Function(f) => f(parts),
+        })
     }
+
+    /// The same, of a request that is whole, and is whole again afterwards.
+    pub(crate) fn client_ip_of<B>(&self, request: &mut Request<B>) -> Option<IpAddr> {
+        canonical(match &self.0 {
+            Source::Peer => peer_ip(request.extensions()),
+            Source::TrustedProxies(n) => forwarded_ip(request.headers(), *n),
+            Source::Function(f) => {
+                let (mut parts, ()) = Request::new(()).into_parts();
+                swap_parts(request, &mut parts);
+                let address = f(&parts);
+                swap_parts(request, &mut parts);
+                address
+            }
+        })
+    }
+}
+
+/// `C26`
+fn canonical(address: Option<IpAddr>) -> Option<IpAddr> {
+    address.map(|address| address.to_canonical())
+}
+
+fn swap_parts<B>(request: &mut Request<B>, parts: &mut Parts) {
+    mem::swap(request.method_mut(), &mut parts.method);
+    mem::swap(request.uri_mut(), &mut parts.uri);
+    mem::swap(request.version_mut(), &mut parts.version);
+    mem::swap(request.headers_mut(), &mut parts.headers);
+    mem::swap(request.extensions_mut(), &mut parts.extensions);
 }
 
 impl fmt::Debug for ClientIpSource {
@@ -205,14 +232,18 @@ type ClientIpFn = dyn Fn(&Parts) -> Option<IpAddr> + Send + Sync;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-fn peer_addr(extensions: &Extensions) -> Option<SocketAddr> {
+fn peer_ip(extensions: &Extensions) -> Option<IpAddr> {
     let ours = extensions.get::<PeerAddr>().map(|peer| peer.0);
     #[cfg(feature = "axum")]
     let ours = ours.or_else(|| {
         let axum = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>()?;
         Some(axum.0)
     });
-    ours
+    Some(ours?.ip())
+}
+
+fn forwarded_ip(headers: &HeaderMap, n: NonZeroUsize) -> Option<IpAddr> {
+    parse_entry(forwarded_entry(headers, n)?)
 }
 
 /// The `n`-th entry from the right of all lines. Bytes, since what a client put further left need not

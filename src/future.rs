@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -134,8 +134,7 @@ pin_project! {
 /// A request whose credential is still being checked, with the inner service that was ready for it.
 pub(crate) struct WaitingRequest<S, B> {
     pub(crate) waiting: Waiting,
-    pub(crate) parts: Parts,
-    pub(crate) body: B,
+    pub(crate) request: Request<B>,
     pub(crate) inner: S,
     pub(crate) gate: Arc<Gate>,
 }
@@ -159,13 +158,13 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
 
 impl<S: Service<Request<B>>, B> WaitingRequest<S, B> {
     fn conclude(mut self, answer: Awaited) -> DecidedFuture<S::Future> {
-        match self.gate.authenticator.conclude(answer, &mut self.parts) {
+        let authenticator = &self.gate.authenticator;
+        match authenticator.conclude(answer, &mut self.request) {
             Ok(principal) => {
-                self.gate.admit(&mut self.parts, principal);
-                let request = Request::from_parts(self.parts, self.body);
-                DecidedFuture::inner(self.inner.call(request))
+                self.gate.admit(&mut self.request, principal);
+                DecidedFuture::inner(self.inner.call(self.request))
             }
-            Err(rejection) => DecidedFuture::refused(self.gate.refuse(rejection, &mut self.parts)),
+            Err(rejection) => DecidedFuture::refused(self.gate.refuse(rejection, self.request)),
         }
     }
 }

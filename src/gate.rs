@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::{Response, header::AUTHORIZATION, request::Parts};
+use http::{Request, Response, header::AUTHORIZATION};
 
 use crate::{
     authenticator::Authenticator, credential, observe, principal::Principal, refusal,
@@ -20,13 +20,14 @@ pub(crate) struct Gate {
 impl Gate {
     /// Prepares an admitted request for the inner service.
     #[inline]
-    pub(crate) fn admit(&self, parts: &mut Parts, principal: Principal) {
+    pub(crate) fn admit<B>(&self, request: &mut Request<B>, principal: Principal) {
         observe::admitted(&principal);
         if self.strips_credential {
-            parts.headers.remove(AUTHORIZATION);
+            request.headers_mut().remove(AUTHORIZATION);
         }
-        let Some(slot) = parts.extensions.get_mut::<Slot>() else {
-            parts.extensions.insert(principal);
+        let extensions = request.extensions_mut();
+        let Some(slot) = extensions.get_mut::<Slot>() else {
+            extensions.insert(principal);
             return;
         };
         let witness = slot.witness.take();
@@ -34,36 +35,40 @@ impl Gate {
         if slot.holds_principal {
             slot.principal = Some(principal);
         } else {
-            parts.extensions.insert(principal);
+            extensions.insert(principal);
         }
         if let Some((witness, principal)) = witnessed {
-            witness.resolved(principal, self.client_ip(parts));
+            witness.resolved(principal, self.client_ip(request));
         }
     }
 
     /// Prepares a request that nobody has to answer for (`C1`): what it may present is not read, and kept as secret as if it
     /// had been.
-    pub(crate) fn let_through(&self, parts: &mut Parts) {
-        observe::let_through(parts);
+    pub(crate) fn let_through<B>(&self, request: &mut Request<B>) {
+        observe::let_through(request.method(), request.uri());
         if self.strips_credential {
-            parts.headers.remove(AUTHORIZATION);
+            request.headers_mut().remove(AUTHORIZATION);
         } else {
-            credential::mark_sensitive(&mut parts.headers);
+            credential::mark_sensitive(request.headers_mut());
         }
     }
 
     /// Answers a refused request. Its credential may have resolved (`C34`).
-    pub(crate) fn refuse(&self, rejection: Rejection, parts: &mut Parts) -> Response<Bytes> {
+    pub(crate) fn refuse<B>(
+        &self,
+        rejection: Rejection,
+        mut request: Request<B>,
+    ) -> Response<Bytes> {
         if let Some(principal) = rejection.principal()
-            && let Some(slot) = parts.extensions.get_mut::<Slot>()
+            && let Some(slot) = request.extensions_mut().get_mut::<Slot>()
             && let Some(witness) = slot.witness.take()
         {
-            witness.resolved(principal.clone(), self.client_ip(parts));
+            witness.resolved(principal.clone(), self.client_ip(&mut request));
         }
-        refusal::respond(&self.renderer, rejection, parts)
+        refusal::respond_to(&self.renderer, rejection, request)
     }
 
-    fn client_ip(&self, parts: &Parts) -> Option<IpAddr> {
-        self.authenticator.client_ip.client_ip(parts)
+    fn client_ip<B>(&self, request: &mut Request<B>) -> Option<IpAddr> {
+        self.authenticator.client_ip.client_ip_of(request)
     }
 }

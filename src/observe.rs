@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use http::request::Parts;
+use http::{Method, Uri, request::Parts};
 use tracing::{debug, error, info, warn};
 
 #[cfg(feature = "metrics")]
@@ -42,14 +42,14 @@ fn name_in_span(principal: &Principal) {
     }
 }
 
-pub(crate) fn let_through(parts: &Parts) {
+pub(crate) fn let_through(method: &Method, uri: &Uri) {
     #[cfg(feature = "metrics")]
     meter::let_through();
     debug!(
         target: TARGET,
         {
-            http.request.method = ?Excerpt(parts.method.as_str()),
-            url.path = ?Excerpt(&redact::path(parts.uri.path()))
+            http.request.method = ?Excerpt(method.as_str()),
+            url.path = ?Excerpt(&redact::path(uri.path()))
         },
         "let through: the route is public"
     );

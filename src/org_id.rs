@@ -10,7 +10,10 @@ use std::{fmt, sync::Arc};
 /// assert_eq!(OrgId::from("org_acme").as_str(), "org_acme");
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OrgId(Arc<str>);
+pub struct OrgId(
+    /// A thin pointer: every key of the organization holds one.
+    Arc<Box<str>>,
+);
 
 impl OrgId {
     /// The id as text.
@@ -22,24 +25,24 @@ impl OrgId {
 
 impl From<&str> for OrgId {
     fn from(id: &str) -> Self {
-        Self(id.into())
+        Self(Arc::new(id.into()))
     }
 }
 
 impl From<String> for OrgId {
     fn from(id: String) -> Self {
-        Self(id.into())
+        Self(Arc::new(id.into()))
     }
 }
 
 impl fmt::Display for OrgId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for OrgId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OrgId({:?})", &*self.0)
+        write!(f, "OrgId({:?})", self.as_str())
     }
 }

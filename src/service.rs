@@ -69,29 +69,26 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        match self.gate.authenticator.decide(&mut parts) {
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.gate.authenticator.decide(&mut request) {
             Decision::Admitted(principal) => {
-                self.gate.admit(&mut parts, principal);
-                let request = Request::from_parts(parts, body);
+                self.gate.admit(&mut request, principal);
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }
             Decision::Public => {
-                self.gate.let_through(&mut parts);
-                let request = Request::from_parts(parts, body);
+                self.gate.let_through(&mut request);
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }
             Decision::Refused(rejection) => ResponseFuture::decided(DecidedFuture::refused(
-                self.gate.refuse(rejection, &mut parts),
+                self.gate.refuse(rejection, request),
             )),
             Decision::Waiting(waiting) => {
                 // The service that `poll_ready` made ready is the one to be called.
                 let next = self.inner.clone();
                 ResponseFuture::waiting(WaitingRequest {
                     waiting,
-                    parts,
-                    body,
+                    request,
                     inner: mem::replace(&mut self.inner, next),
                     gate: Arc::clone(&self.gate),
                 })
