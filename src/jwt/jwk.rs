@@ -320,6 +320,23 @@ mod tests {
     }
 
     #[test]
+    fn an_exponent_is_odd_and_from_65537_to_2_to_the_32nd() {
+        for fit in [&[1, 0, 1][..], &[1, 0, 0, 1], &[255, 255, 255, 255]] {
+            assert!(exponent_fits(fit), "{fit:?}");
+        }
+        for unfit in [
+            &[][..],
+            &[3],
+            &[255, 255],
+            &[1, 0, 0],
+            &[0, 1, 0, 1],
+            &[1, 0, 0, 0, 1],
+        ] {
+            assert!(!exponent_fits(unfit), "{unfit:?}");
+        }
+    }
+
+    #[test]
     fn debug_shows_the_algorithm_and_nothing_else() {
         let issuer = crate::jwt::test_issuer::TestIssuer::new("https://clerk.test");
         let set: serde_json::Value = serde_json::from_str(&issuer.jwks_json()).unwrap();

@@ -472,6 +472,12 @@ mod tests {
                 .contains("cannot be read")
         );
 
+        let set = json!({"keys": [jwk(Algorithm::Es256)]}).to_string();
+        let padded = |len: usize| set.clone() + &" ".repeat(len - set.len());
+        std::fs::write(&file, padded(MAX_BYTES)).unwrap();
+        assert!(KeySet::from_file(&file).is_ok(), "as large as a set may be");
+        std::fs::write(&file, padded(MAX_BYTES + 1)).unwrap();
+        assert!(KeySet::from_file(&file).is_err());
         std::fs::write(&file, "{").unwrap();
         let garbage = KeySet::from_file(&file).unwrap_err().to_string();
         assert!(

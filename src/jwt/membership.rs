@@ -237,3 +237,30 @@ impl fmt::Debug for Mapping {
         formatter.write_str("Mapping(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse_object;
+
+    #[test]
+    fn an_object_among_the_claims_is_read_as_claims_are() {
+        let object = parse_object(br#"{"org":{"id":"org_acme"},"name":"acme"}"#).unwrap();
+        let claims = Claims::new(&object);
+        let org = claims.object("org").unwrap().unwrap();
+        assert_eq!(org.required_string("id").unwrap(), "org_acme");
+        assert!(claims.object("absent").unwrap().is_none());
+        assert!(claims.object("name").is_err());
+    }
+
+    // C33
+    #[test]
+    fn debug_shows_no_claim() {
+        let object = parse_object(br#"{"sub":"user_1"}"#).unwrap();
+        let shown = format!("{:?}", Claims::new(&object));
+        assert!(
+            shown.starts_with("Claims") && !shown.contains("user_1"),
+            "{shown}"
+        );
+    }
+}
