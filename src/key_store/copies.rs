@@ -2,7 +2,7 @@
 //!
 //! To hand out a record is to count one more holder of it, and to find it is to count one more reader of its shard. Where
 //! several threads serve one key, each of these writes takes a line of memory away from the other threads. A thread that has
-//! a copy of its own writes to nothing that another reads.
+//! a copy of its own writes to nothing that another reads. Where one thread alone reads a shard there are no copies.
 //!
 //! A copy is good for one version of its shard, and a shard gets a new version before a change to it is answered: whoever
 //! looks for a key after it has been revoked meets another version, and asks the table. Versions are never used twice, not
@@ -10,7 +10,6 @@
 //! [`PLACES`] of them at most, the ones of a table that has been dropped until others take their places.
 
 use std::{
-    array,
     cell::Cell,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -18,12 +17,15 @@ use std::{
 use super::KeyRecord;
 use crate::api_key::KeyDigest;
 
-/// A shard without records: no copy has it.
-pub(super) const NO_VERSION: u64 = 0;
+/// That of a place without a copy; no shard has it.
+const NO_VERSION: u64 = u64::MAX;
+
+/// That of a shard without records, of which there are no copies.
+const FIRST_VERSION: u64 = 0;
 
 /// One that no shard has had.
 pub(super) fn next_version() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(NO_VERSION);
+    static LAST: AtomicU64 = AtomicU64::new(FIRST_VERSION);
 
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
@@ -36,11 +38,10 @@ const VOTES_FOR_A_COPY: u8 = 16;
 const MOST_VOTES: u8 = 64;
 
 thread_local! {
-    static COPIES: [Place; PLACES] = array::from_fn(|_| Place::default());
+    static COPIES: [Place; PLACES] = const { [const { Place::new() }; PLACES] };
 }
 
 /// A key with a majority of the lookups that fell to this place (Boyer and Moore's vote), and its copy if there is one.
-#[derive(Default)]
 struct Place {
     hash: Cell<u64>,
     version: Cell<u64>,
@@ -75,16 +76,22 @@ fn with_place<T>(hash: u64, run: impl FnOnce(&Place) -> T) -> Option<T> {
 }
 
 impl Place {
+    const fn new() -> Self {
+        Self {
+            hash: Cell::new(0),
+            version: Cell::new(NO_VERSION),
+            votes: Cell::new(0),
+            copy: Cell::new(None),
+        }
+    }
+
     #[inline]
     fn find(&self, version: u64, hash: u64, digest: &KeyDigest) -> Found {
-        let votes = self.votes.get();
         if self.hash.get() != hash {
-            match votes.checked_sub(1) {
-                Some(fewer) => self.votes.set(fewer),
-                None => self.give_to(hash),
-            }
+            self.vote_against(hash);
             return Found::Nothing;
         }
+        let votes = self.votes.get();
         self.votes.set(MOST_VOTES.min(votes + 1));
         if self.version.get() == version
             && let Some(copy) = self.copy.take()
@@ -99,6 +106,21 @@ impl Place {
         Found::Wanted
     }
 
+    /// Without a branch: whose turn it is to lose a place is nothing that a processor could learn. The copy of who has lost it
+    /// stays, good for no version, until the next one is made.
+    #[inline]
+    fn vote_against(&self, hash: u64) {
+        let votes = self.votes.get();
+        let is_lost = votes == 0;
+        self.votes.set(if is_lost { 1 } else { votes - 1 });
+        self.hash.set(if is_lost { hash } else { self.hash.get() });
+        self.version.set(if is_lost {
+            NO_VERSION
+        } else {
+            self.version.get()
+        });
+    }
+
     /// A change to another key of the shard leaves the copy as good as it was. A key that has changed itself has to earn
     /// its copy anew.
     #[cold]
@@ -106,19 +128,15 @@ impl Place {
         if self.hash.get() != hash {
             return;
         }
-        let copy = match self.copy.take() {
-            Some(copy) if copy.is_copy_of(record) => copy,
-            Some(_) => return self.give_to(hash),
-            None => record.copied(),
-        };
-        self.copy.set(Some(copy));
+        let had_one = self.version.get() != NO_VERSION;
+        let copy = self.copy.take().filter(|copy| copy.is_copy_of(record));
+        if had_one && copy.is_none() {
+            self.votes.set(1);
+            self.version.set(NO_VERSION);
+            return;
+        }
+        self.copy.set(copy.or_else(|| Some(record.copied())));
         self.version.set(version);
-    }
-
-    fn give_to(&self, hash: u64) {
-        self.hash.set(hash);
-        self.votes.set(1);
-        self.copy.set(None);
     }
 }
 
@@ -126,7 +144,7 @@ impl Place {
 mod tests {
     use super::*;
 
-    const VERSION: u64 = u64::MAX;
+    const VERSION: u64 = 1_000;
 
     fn record(first_byte: u8) -> KeyRecord {
         let mut digest = [0; 32];
@@ -147,7 +165,7 @@ mod tests {
     }
 
     fn hot(record: &KeyRecord) -> Place {
-        let place = Place::default();
+        let place = Place::new();
         for _ in 0..2 * MOST_VOTES {
             copy(&place, VERSION, 1, record);
         }
@@ -160,7 +178,7 @@ mod tests {
         let found = copy(&hot(&one), VERSION, 1, &one).unwrap();
         assert!(found.is_copy_of(&one) && !found.is_copy_of(&other));
 
-        let (few, shared) = (Place::default(), Place::default());
+        let (few, shared) = (Place::new(), Place::new());
         for _ in 0..VOTES_FOR_A_COPY {
             assert!(copy(&few, VERSION, 1, &one).is_none());
         }
@@ -209,5 +227,11 @@ mod tests {
             assert!(copy(&place, VERSION, 2, &other).is_none());
         }
         assert!(copy(&place, VERSION, 1, &one).is_none());
+        // What is left of it does not come back with the place.
+        for _ in 0..VOTES_FOR_A_COPY {
+            assert!(copy(&place, VERSION, 2, &other).is_none());
+        }
+        let found = (0..3).filter_map(|_| copy(&place, VERSION, 2, &other));
+        assert!(found.last().unwrap().is_copy_of(&other));
     }
 }

@@ -3,10 +3,12 @@
 //! A digest is spread evenly already, so it is its own hash: its first byte chooses one of 256 shards, the next eight a
 //! place in that shard's open addressing. Those eight lie beside the record, and the whole digest in it: among millions of
 //! keys, where cache misses are all that counts, a lookup meets one at the slot and one at the record, which a request reads
-//! anyway. A write locks its own shard. A read does too, unless its thread has a [copy](super::copies) of the record.
+//! anyway. A write locks its own shard. A read does too, unless its thread has a
+//! [copy](super::copies) of the record.
 
 use std::{
-    mem,
+    cell::Cell,
+    mem, ptr,
     sync::{
         PoisonError, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -30,8 +32,16 @@ pub(crate) struct RecordTable {
 struct Shard {
     /// Of the slots; written under their lock.
     version: AtomicU64,
+    /// The thread that reads, or [`SEVERAL`].
+    reader: AtomicUsize,
     slots: RwLock<Slots>,
 }
+
+/// No thread has asked yet.
+const NOBODY: usize = 0;
+
+/// Where more than one thread has asked, it pays to look for a copy first.
+const SEVERAL: usize = 1;
 
 /// Linear probing over a power of two of slots, three quarters of them taken at most.
 #[derive(Default)]
@@ -57,6 +67,9 @@ impl RecordTable {
     pub(crate) fn get(&self, digest: &KeyDigest) -> Option<KeyRecord> {
         let shard = self.shard(digest)?;
         let hash = hash_of(digest);
+        if !shard.is_shared() {
+            return shard.get(hash, digest);
+        }
         match copies::find(shard.version(), hash, digest) {
             Found::Copy(record) => Some(record),
             Found::Nothing => shard.get(hash, digest),
@@ -110,6 +123,19 @@ impl Shard {
     #[inline]
     fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether other threads read it too. Of two that ask for the first time at once, one may be noted the next time.
+    #[inline]
+    fn is_shared(&self) -> bool {
+        let (reader, this) = (self.reader.load(Ordering::Relaxed), this_thread());
+        match reader {
+            SEVERAL => return true,
+            NOBODY => self.reader.store(this, Ordering::Relaxed),
+            reader if reader != this => self.reader.store(SEVERAL, Ordering::Relaxed),
+            _ => {}
+        }
+        false
     }
 
     #[inline]
@@ -198,6 +224,14 @@ impl Slots {
     }
 }
 
+/// A number that no other living thread has, and that is neither [`NOBODY`] nor [`SEVERAL`]: an address of its own.
+#[inline]
+fn this_thread() -> usize {
+    thread_local!(static OWN: Cell<u64> = const { Cell::new(0) });
+
+    OWN.with(|own| ptr::from_ref(own).addr())
+}
+
 #[inline]
 const fn hash_of(digest: &KeyDigest) -> u64 {
     let [_, a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
@@ -283,6 +317,7 @@ mod tests {
         let (table, digest) = (RecordTable::default(), digest(0, 1));
         let record = KeyRecord::new("ak_1", "org_acme").under(digest);
         table.insert(record.clone());
+        thread::scope(|scope| scope.spawn(|| table.get(&digest)).join().unwrap());
         let copy = (0..40).filter_map(|_| table.get(&digest)).last().unwrap();
         assert!(copy.is_copy_of(&record));
         copy.stamp_last_used(7);
