@@ -164,7 +164,10 @@ impl<S: Service<Request<B>>, B> WaitingRequest<S, B> {
                 self.gate.admit(&mut self.request, principal);
                 DecidedFuture::inner(self.inner.call(self.request))
             }
-            Err(rejection) => DecidedFuture::refused(self.gate.refuse(rejection, self.request)),
+            Err(rejection) => {
+                let (mut parts, _) = self.request.into_parts();
+                DecidedFuture::refused(self.gate.refuse(rejection, &mut parts))
+            }
         }
     }
 }

@@ -1,9 +1,7 @@
 //! What all requests of one layer share: the authenticator, and what becomes of its decisions.
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
-use http::{Request, Response, header::AUTHORIZATION};
+use http::{Request, Response, header::AUTHORIZATION, request::Parts};
 
 use crate::{
     authenticator::Authenticator, credential, observe, principal::Principal, refusal,
@@ -38,7 +36,8 @@ impl Gate {
             extensions.insert(principal);
         }
         if let Some((witness, principal)) = witnessed {
-            witness.resolved(principal, self.client_ip(request));
+            let client_ip = self.authenticator.client_ip.client_ip_of(request);
+            witness.resolved(principal, client_ip);
         }
     }
 
@@ -54,21 +53,14 @@ impl Gate {
     }
 
     /// Answers a refused request. Its credential may have resolved (`C34`).
-    pub(crate) fn refuse<B>(
-        &self,
-        rejection: Rejection,
-        mut request: Request<B>,
-    ) -> Response<Bytes> {
+    pub(crate) fn refuse(&self, rejection: Rejection, parts: &mut Parts) -> Response<Bytes> {
         if let Some(principal) = rejection.principal()
-            && let Some(slot) = request.extensions_mut().get_mut::<Slot>()
+            && let Some(slot) = parts.extensions.get_mut::<Slot>()
             && let Some(witness) = slot.witness.take()
         {
-            witness.resolved(principal.clone(), self.client_ip(&mut request));
+            let client_ip = self.authenticator.client_ip.client_ip(parts);
+            witness.resolved(principal.clone(), client_ip);
         }
-        refusal::respond_to(&self.renderer, rejection, request)
-    }
-
-    fn client_ip<B>(&self, request: &mut Request<B>) -> Option<IpAddr> {
-        self.authenticator.client_ip.client_ip_of(request)
+        refusal::respond(&self.renderer, rejection, parts)
     }
 }

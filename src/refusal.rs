@@ -32,6 +32,7 @@ pub(crate) fn respond(
 }
 
 /// The same, where the request has not been taken apart.
+#[cold]
 pub(crate) fn respond_to<B>(
     renderer: &Renderer,
     rejection: Rejection,

@@ -80,9 +80,11 @@ where
                 self.gate.let_through(&mut request);
                 ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
             }
-            Decision::Refused(rejection) => ResponseFuture::decided(DecidedFuture::refused(
-                self.gate.refuse(rejection, request),
-            )),
+            Decision::Refused(rejection) => {
+                let (mut parts, _) = request.into_parts();
+                let response = self.gate.refuse(rejection, &mut parts);
+                ResponseFuture::decided(DecidedFuture::refused(response))
+            }
             Decision::Waiting(waiting) => {
                 // The service that `poll_ready` made ready is the one to be called.
                 let next = self.inner.clone();
