@@ -95,7 +95,7 @@ impl Authenticator {
         *request.extensions_mut() = extensions;
         match judged {
             Judged::Decided(decision) => decision,
-            Judged::Restricted(record) => self.restricted_principal(record, request).into(),
+            Judged::Restricted(key) => self.restricted_principal(key, request).into(),
         }
     }
 
@@ -106,7 +106,7 @@ impl Authenticator {
         request: &mut Request<B>,
     ) -> Result<Principal, Rejection> {
         match answer {
-            Awaited::Key(answer) => self.restricted_principal(self.live_key(answer)?.0, request),
+            Awaited::Key(answer) => self.restricted_principal(self.live_key(answer)?, request),
             #[cfg(feature = "jwt")]
             Awaited::KeySet => match self.decide(request) {
                 Decision::Admitted(principal) => Ok(principal),
@@ -127,10 +127,8 @@ impl Authenticator {
         }
         let decision = match self.identify(headers) {
             Claimed::Key(answer) => match self.live_key(answer) {
-                Ok((record, _)) if !record.allowlist().is_empty() => {
-                    return Judged::Restricted(record);
-                }
-                Ok((record, now)) => self.key_principal(record, now, required).into(),
+                Ok(key) if !key.record.allowlist().is_empty() => return Judged::Restricted(key),
+                Ok(key) => self.key_principal(key, required).into(),
                 Err(rejection) => Decision::Refused(rejection),
             },
             #[cfg(feature = "jwt")]
@@ -193,9 +191,10 @@ impl Authenticator {
             .unwrap_or_else(|_| Lookup::ready(Err(panicked())))
     }
 
-    /// The key, if it opens anything, with the time at which it does.
+    /// The key, if it opens anything.
+    // Always in line: its result would go through memory in halves and be read back whole, which a processor waits for.
     #[inline(always)]
-    fn live_key(&self, answer: LookupAnswer) -> Result<(KeyRecord, u64), Rejection> {
+    fn live_key(&self, answer: LookupAnswer) -> Result<LiveKey, Rejection> {
         let record = match answer {
             Ok(Some(record)) => record,
             Ok(None) => return Err(invalid_key("unknown")),
@@ -211,34 +210,34 @@ impl Authenticator {
         if record.is_expired_at(now) {
             return Err(invalid_key("expired"));
         }
-        Ok((record, now))
+        Ok(LiveKey { record, now })
     }
 
-    /// `C22`–`C24`. Nobody looks for the client's address unless somebody asks for it.
+    /// The principal of a key that may be restricted to addresses (`C22`–`C24`). Nobody looks for the client's unless
+    /// somebody asks for it.
     fn restricted_principal<B>(
         &self,
-        record: KeyRecord,
+        key: LiveKey,
         request: &mut Request<B>,
     ) -> Result<Principal, Rejection> {
-        if !record.allowlist().is_empty() {
+        let allowlist = key.record.allowlist();
+        if !allowlist.is_empty() {
             let client_ip = self.client_ip.client_ip_of(request);
-            if !record.allowlist().permits(client_ip) {
-                return Err(outside_of_allowlist(record, client_ip));
+            if !allowlist.permits(client_ip) {
+                return Err(outside_of_allowlist(key.record, client_ip));
             }
         }
-        let required = OwnRequirements::of(request.extensions());
-        self.key_principal(record, self.clock.unix_seconds(), required)
+        self.key_principal(key, OwnRequirements::of(request.extensions()))
     }
 
     #[inline(always)]
     fn key_principal(
         &self,
-        record: KeyRecord,
-        now: u64,
+        key: LiveKey,
         required: OwnRequirements<'_>,
     ) -> Result<Principal, Rejection> {
-        record.stamp_last_used(now);
-        self.check_requirement(record.into_principal(), required)
+        key.record.stamp_last_used(key.now);
+        self.check_requirement(key.record.into_principal(), required)
     }
 
     /// A token that is the same as one that has passed is well formed, signed and claims what it must.
@@ -303,7 +302,13 @@ impl Authenticator {
 enum Judged {
     Decided(Decision),
     /// A good key, if its organization's allowlist permits it.
-    Restricted(KeyRecord),
+    Restricted(LiveKey),
+}
+
+/// A key that opens something now.
+struct LiveKey {
+    record: KeyRecord,
+    now: u64,
 }
 
 /// Whom a credential names, before anybody has looked at whether they may.

@@ -101,8 +101,8 @@ impl ClientIpSource {
     }
 
     /// A rule of your own, for a proxy that names the client in another way, such as a header of its
-    /// own. `None` means unknown. It runs where somebody asks for the address, an allowlist or the
-    /// audit log: do not block in it, and believe nothing that a client could have sent.
+    /// own. `None` means unknown. It runs where somebody asks for the address, as an allowlist and
+    /// the audit log do: do not block in it, and believe nothing that a client could have sent.
     ///
     /// ```
     /// use coverbase_auth::ClientIpSource;

@@ -80,7 +80,7 @@ pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
     match rejection.kind() {
         RejectionKind::AuthNotConfigured => event!(
             error,
-            "the layers are incomplete or out of order: CoverbaseAuthLayer stands inside of RequirementsLayer, and outside of RequireLayer and of the extractors"
+            "the layers are incomplete or out of order: CoverbaseAuthLayer must stand inside of RequirementsLayer, and outside of RequireLayer and of the extractors"
         ),
         RejectionKind::AuthUnavailable => event!(warn, "refused: authentication is unavailable"),
         _ => event!(info, "refused"),

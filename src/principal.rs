@@ -72,7 +72,7 @@ pub enum PrincipalKind {
 /// All that is known of a key: its own `Arc` is the principal's, so that admitting a request copies one pointer.
 ///
 /// In the order of use: what each request reads lies in the first two lines of cache, counters and all.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[repr(C)]
 pub(crate) struct ServiceAccountIdentity {
     /// What a store in memory finds it under; elsewhere it lies empty.
@@ -96,6 +96,24 @@ impl ServiceAccountIdentity {
     pub(crate) fn last_used(&self) -> &LastUsed {
         let original = self.copy_of.as_deref().unwrap_or(self);
         &original.last_used
+    }
+}
+
+/// As a record of the key, whichever copy it is.
+impl fmt::Debug for ServiceAccountIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceAccountIdentity")
+            .field("digest", &self.digest)
+            .field("key_id", &self.key_id)
+            .field("org_id", &self.org_id)
+            .field("labels", &self.labels)
+            .field("scopes", &self.scopes)
+            .field("allowlist", &self.allowlist)
+            .field("created_at", &self.created_at)
+            .field("expires_at", &self.expires_at)
+            .field("revoked_at", &self.revoked_at)
+            .field("last_used", self.last_used())
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,8 +4,9 @@ use axum::body::Body;
 
 use crate::body::ResponseBody;
 
-/// The router's own body as it is, however many layers there are around it, and a refusal's bytes in a new one. axum serves nothing else, so a router that the layer
-/// is wrapped around, which is cheaper than [`Router::layer`](axum::Router::layer), is served like this:
+/// The router's own body as it is, however many layers there are around it, and a refusal's bytes in a new one. axum serves
+/// nothing else, so a router that the layer is wrapped around, which is cheaper than
+/// [`Router::layer`](axum::Router::layer), is served like this:
 ///
 /// ```
 /// use axum::{Router, ServiceExt, body::Body, extract::Request, response::Response, routing::get};

@@ -240,7 +240,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         })
     }
 
-    /// The router, behind `auth`, which knows what each route requires before it goes in.
+    /// The router, behind `auth`, which knows what each route requires before it goes in. It goes beside what another
+    /// [`CoverbaseAuthLayer`] protects, and not inside of it: see [`RequirementsLayer`].
     ///
     /// # Panics
     ///

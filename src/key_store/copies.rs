@@ -2,7 +2,7 @@
 //!
 //! To hand out a record is to count one more holder of it, and to find it is to count one more reader of its shard. Where
 //! several threads serve one key, each of these writes takes a line of memory away from the other threads. A thread that has
-//! a copy of its own writes to nothing that another reads. Where one thread alone reads a shard there are no copies.
+//! a copy of its own writes to nothing that another reads, but once a second, when the key was last used. Where one thread alone reads a shard there are no copies.
 //!
 //! A copy is good for one version of its shard, and a shard gets a new version before a change to it is answered: whoever
 //! looks for a key after it has been revoked meets another version, and asks the table. Versions are never used twice, not
@@ -17,15 +17,12 @@ use std::{
 use super::KeyRecord;
 use crate::api_key::KeyDigest;
 
-/// That of a place without a copy; no shard has it.
-const NO_VERSION: u64 = u64::MAX;
-
-/// That of a shard without records, of which there are no copies.
-const FIRST_VERSION: u64 = 0;
+/// That of a shard without records, and of a place without a copy.
+const NO_VERSION: u64 = 0;
 
 /// One that no shard has had.
 pub(super) fn next_version() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(FIRST_VERSION);
+    static LAST: AtomicU64 = AtomicU64::new(NO_VERSION);
 
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
@@ -87,11 +84,14 @@ impl Place {
 
     #[inline]
     fn find(&self, version: u64, hash: u64, digest: &KeyDigest) -> Found {
+        let votes = self.votes.get();
         if self.hash.get() != hash {
-            self.vote_against(hash);
+            match votes.checked_sub(1) {
+                Some(fewer) => self.votes.set(fewer),
+                None => self.give_to(hash),
+            }
             return Found::Nothing;
         }
-        let votes = self.votes.get();
         self.votes.set(MOST_VOTES.min(votes + 1));
         if self.version.get() == version
             && let Some(copy) = self.copy.take()
@@ -106,21 +106,6 @@ impl Place {
         Found::Wanted
     }
 
-    /// Without a branch: whose turn it is to lose a place is nothing that a processor could learn. The copy of who has lost it
-    /// stays, good for no version, until the next one is made.
-    #[inline]
-    fn vote_against(&self, hash: u64) {
-        let votes = self.votes.get();
-        let is_lost = votes == 0;
-        self.votes.set(if is_lost { 1 } else { votes - 1 });
-        self.hash.set(if is_lost { hash } else { self.hash.get() });
-        self.version.set(if is_lost {
-            NO_VERSION
-        } else {
-            self.version.get()
-        });
-    }
-
     /// A change to another key of the shard leaves the copy as good as it was. A key that has changed itself has to earn
     /// its copy anew.
     #[cold]
@@ -128,15 +113,20 @@ impl Place {
         if self.hash.get() != hash {
             return;
         }
-        let had_one = self.version.get() != NO_VERSION;
-        let copy = self.copy.take().filter(|copy| copy.is_copy_of(record));
-        if had_one && copy.is_none() {
-            self.votes.set(1);
-            self.version.set(NO_VERSION);
-            return;
-        }
-        self.copy.set(copy.or_else(|| Some(record.copied())));
+        let copy = match self.copy.take() {
+            Some(copy) if copy.is_copy_of(record) => copy,
+            Some(_) => return self.give_to(hash),
+            None => record.copied(),
+        };
+        self.copy.set(Some(copy));
         self.version.set(version);
+    }
+
+    fn give_to(&self, hash: u64) {
+        self.hash.set(hash);
+        self.version.set(NO_VERSION);
+        self.votes.set(1);
+        self.copy.set(None);
     }
 }
 

@@ -22,7 +22,8 @@ use crate::{
 
 /// Keys in memory: for tests, for single instances, and as the thing that other stores are measured against.
 ///
-/// Reading allocates nothing, and waits for nobody but a write to one of 256 shards. Clones share their keys.
+/// Reading waits for nobody but a write to one of 256 shards, and allocates nothing, but that a thread makes a copy of a key
+/// that it and others are asked for again and again. Clones share their keys.
 ///
 /// ```
 /// use coverbase_auth::{ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, MemoryStore};

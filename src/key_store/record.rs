@@ -140,7 +140,7 @@ impl KeyRecord {
 
     /// The key as a store in memory finds it.
     pub(super) fn under(self, digest: KeyDigest) -> Self {
-        if self.0.digest == digest {
+        if self.0.digest == digest && self.0.copy_of.is_none() {
             return self;
         }
         self.change(|key| key.digest = digest)

@@ -152,13 +152,12 @@ impl Shard {
         Some(record.clone())
     }
 
-    /// No copy that was made before the change is good after it.
+    /// No copy that was made before the change is good after it, nor while it is made.
     fn change<T>(&self, change: impl FnOnce(&mut Slots) -> T) -> T {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = change(&mut slots);
-        self.version
-            .store(copies::next_version(), Ordering::Release);
-        changed
+        let version = copies::next_version();
+        self.version.store(version, Ordering::Release);
+        change(&mut slots)
     }
 }
 
@@ -292,11 +291,22 @@ mod tests {
             answered.store(number, Ordering::Release);
         };
         let found = || table.get(&digest).map(|record| record.created_at());
+        /// Lets the readers end, whatever becomes of the writer.
+        struct Ending<'a>(&'a AtomicU64);
+        impl Drop for Ending<'_> {
+            fn drop(&mut self) {
+                self.0.store(CHANGES, Ordering::Release);
+            }
+        }
         thread::scope(|scope| {
+            let _ending = Ending(&answered);
             for _ in 0..2 {
                 scope.spawn(|| {
-                    while answered.load(Ordering::Acquire) < CHANGES {
+                    loop {
                         let at_least = answered.load(Ordering::Acquire);
+                        if at_least == CHANGES {
+                            break;
+                        }
                         assert!(found().unwrap_or_default() >= at_least);
                     }
                 });
@@ -331,5 +341,10 @@ mod tests {
             (Some(9), Some(8))
         );
         assert!(!changed.is_copy_of(&record));
+        // A copy that is put into a table is a record of its own.
+        table.insert(copy.clone().under(digest));
+        let inserted = table.get(&digest).unwrap();
+        inserted.stamp_last_used(10);
+        assert_eq!(copy.last_used_at(), Some(8));
     }
 }

@@ -41,7 +41,10 @@ use crate::{
 ///
 /// With tower's `ServiceBuilder`, and with tonic's `Server::builder()`, the layer that is named first is the outer one:
 /// `.layer(requirements).layer(auth)`. The other way round the decision has been made before anybody looks into the table:
-/// every request that has been admitted by then is answered `500 auth_not_configured`, and an error is logged (`C21`).
+/// every request that has been admitted by then is answered `500 auth_not_configured`, and an error is logged (`C21`). So a
+/// service with a table and a layer of its own cannot stand inside of another [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer),
+/// unless that has let the request through as a [public](Requirement::public) one. Of such a request a table cannot tell
+/// whether a layer follows: without one, nobody reads its row.
 ///
 /// # Which row
 ///

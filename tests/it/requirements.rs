@@ -1,4 +1,4 @@
-//! What a route requires, and that no order of layers opens it (C17, C18, C21, C28, T5, T18).
+//! What a route requires, and that a wrong order of layers does not open it (C17, C18, C21, C28, T5, T18).
 
 use coverbase_auth::{
     CoverbaseAuthLayer, IpAllowlist, Principal, RejectionKind, RequireLayer, Requirement,
