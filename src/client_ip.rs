@@ -302,6 +302,30 @@ mod tests {
         Some(address.to_string())
     }
 
+    // A function sees all of a request that is whole, and leaves it as it was.
+    #[test]
+    fn a_request_is_whole_after_a_function_has_seen_its_parts() {
+        let source = ClientIpSource::from_fn(|parts| {
+            let client = parts.headers.get("x-client")?.to_str().ok()?;
+            (parts.method == "PUT" && parts.uri == "/v1/ip").then_some(client.parse().ok()?)
+        });
+        let mut request = Request::put("/v1/ip")
+            .version(http::Version::HTTP_2)
+            .header("x-client", "::ffff:203.0.113.9")
+            .extension(7_u8)
+            .body("body")
+            .unwrap();
+        let expected = Some("203.0.113.9".parse().unwrap());
+        for _ in 0..2 {
+            assert_eq!(source.client_ip_of(&mut request), expected);
+        }
+        assert_eq!(request.version(), http::Version::HTTP_2);
+        assert_eq!(request.extensions().get(), Some(&7_u8));
+        assert_eq!(*request.body(), "body");
+        request.headers_mut().clear();
+        assert_eq!(source.client_ip_of(&mut request), None);
+    }
+
     #[test]
     fn the_default_is_the_peer_whatever_the_headers_say() {
         // C25

@@ -62,7 +62,7 @@ pub enum RejectionKind {
     NotFound,
     /// The store or the key set cannot answer: 503 (`C31`).
     AuthUnavailable,
-    /// A requirement met a request that no layer has authenticated: 500 (`C21`).
+    /// The layers are out of order, or a requirement met a request that no layer has authenticated: 500 (`C21`).
     AuthNotConfigured,
 }
 
