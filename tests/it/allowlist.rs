@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use coverbase_auth::{
-    ClientIpSource, CoverbaseAuthLayer, IpAllowlist, KeyRegistry, PeerAddr, RejectionKind,
+    ClientIpSource, CoverbaseAuthLayer, IpAllowlist, KeyRecord, KeyRegistry, Lookup, PeerAddr,
+    RejectionKind, Requirement, Scope,
 };
 use http::{Request, StatusCode};
 use proptest::{collection::vec, prelude::*};
 
-use crate::support::{KEY, ORG, ask, bearer, block_on, record, store};
+use crate::support::{KEY, ORG, StoreFn, ask, bearer, block_on, record, store};
 
 const INSIDE: &str = "203.0.113.9";
 const OUTSIDE: &str = "192.0.2.66";
@@ -47,6 +48,43 @@ fn passes(layer: &CoverbaseAuthLayer, request: Request<()>) -> bool {
         None => true,
         Some(RejectionKind::IpNotAllowed) => false,
         other => panic!("{other:?}"),
+    }
+}
+
+// C8, C23, C28: a key that a store had to be asked for is held to the same, in the same order.
+#[test]
+fn a_key_that_was_waited_for_is_held_to_the_same() {
+    let layer = |record: KeyRecord| {
+        let store = StoreFn(move |_: &_| {
+            let record = record.clone();
+            Lookup::pending(async move {
+                tokio::task::yield_now().await;
+                Ok(Some(record))
+            })
+        });
+        CoverbaseAuthLayer::new(store).with_requirement(Requirement::scope(Scope::AUDIT_READ))
+    };
+    let restricted = || record().with_allowlist(IpAllowlist::parse(["203.0.113.0/24"]).unwrap());
+    let reader = || restricted().with_scopes([Scope::AUDIT_READ]);
+    for (record, address, expected) in [
+        (reader(), INSIDE, None),
+        (reader(), OUTSIDE, Some(RejectionKind::IpNotAllowed)),
+        (restricted(), OUTSIDE, Some(RejectionKind::IpNotAllowed)),
+        (restricted(), INSIDE, Some(RejectionKind::InsufficientScope)),
+        (record(), OUTSIDE, Some(RejectionKind::InsufficientScope)),
+        (
+            reader().with_expires_at(1),
+            INSIDE,
+            Some(RejectionKind::InvalidApiKey),
+        ),
+        (
+            reader().with_revoked_at(1),
+            OUTSIDE,
+            Some(RejectionKind::InvalidApiKey),
+        ),
+    ] {
+        let answer = ask(&layer(record.clone()), from_peer(address));
+        assert_eq!(answer.refusal(), expected, "{record:?} from {address}");
     }
 }
 
