@@ -19,6 +19,7 @@ use shuttle::{
     sync::atomic::{AtomicU64, Ordering::SeqCst},
     thread,
 };
+use tokio::time::Instant;
 
 use super::{
     entries::Found,
@@ -44,6 +45,7 @@ const EVERY: usize = 2_000_000;
 struct Model {
     flights: Arc<Flights<Asking>>,
     clock: TestClock,
+    began_at: Instant,
     /// What the row says.
     version: AtomicU64,
     /// The latest version whose change has been answered. Of the standard library, as are the requests that wait: it is
@@ -71,6 +73,9 @@ impl Asking {
     }
 
     fn tell(&self, answer: &LookupAnswer) {
+        if answer.is_err() {
+            return;
+        }
         let mut asked = self.0.lock().unwrap();
         let answer = asked.answer.get_or_insert_with(|| answer.clone()).clone();
         for floor in &asked.floors {
@@ -108,6 +113,7 @@ impl Model {
         Arc::new(Self {
             flights: Arc::new(Flights::new(settings)),
             clock: TestClock::at(0),
+            began_at: Instant::now(),
             version: version.into(),
             answered: version.into(),
         })
@@ -120,9 +126,10 @@ impl Model {
         if let Some(found) = self.flights.at(now, &DIGEST) {
             return assert_found_fresh(&found, floor);
         }
-        match self.flights.begin(now, &DIGEST) {
+        let asked_at = self.began_at + Duration::from_millis(now);
+        match self.flights.begin(now, asked_at, &DIGEST) {
             Begun::Cached(found) => assert_found_fresh(&found, floor),
-            Begun::Joined(asking) => asking.join(floor),
+            Begun::Joined { waiters, .. } => waiters.join(floor),
             Begun::Load(load) => {
                 load.waiters.join(floor);
                 end(self, load);
@@ -178,9 +185,7 @@ impl Model {
 }
 
 fn finish(load: Load<Asking>, answer: &LookupAnswer) {
-    if let Some(asking) = load.finish(answer) {
-        asking.tell(answer);
-    }
+    load.finish(answer).tell(answer);
 }
 
 type Step = fn(&Model);

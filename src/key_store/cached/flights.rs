@@ -1,7 +1,8 @@
 //! The cache with the loads that are on their way to it: what keeps the two coherent.
 //!
-//! A synchronous state machine without a runtime, a clock or a store in it, so that every order of its steps can be
-//! explored (`exploration.rs`). Its one invariant: **what an invalidation finds in flight is neither kept nor joined.**
+//! A synchronous state machine that is told the time, and has neither a runtime nor a store in it, so that every order of
+//! its steps can be explored (`exploration.rs`). Its one invariant: **what an invalidation finds in flight is neither kept
+//! nor joined.**
 //!
 //! - A load belongs to a flight, the flight stands in the register under its digest, and an invalidation strikes it out
 //!   *before* it clears the entries.
@@ -19,6 +20,8 @@ use std::{
 use shuttle::sync::{Mutex, MutexGuard};
 #[cfg(not(all(test, shuttle)))]
 use std::sync::{Mutex, MutexGuard};
+
+use tokio::time::Instant;
 
 use super::{
     entries::{Entries, Found},
@@ -54,7 +57,8 @@ struct Register<W> {
 struct Flight<W> {
     ticket: u64,
     loads: usize,
-    overdue_at: u64,
+    /// When the latest of them is.
+    overdue_at: Instant,
     waiters: W,
 }
 
@@ -62,8 +66,8 @@ struct Flight<W> {
 pub(super) enum Begun<W> {
     /// Somebody else's load has just ended.
     Cached(Found),
-    /// Somebody else's load will answer.
-    Joined(W),
+    /// Somebody else's load will answer. Whoever has waited in vain until it is overdue is to begin anew.
+    Joined { waiters: W, overdue_at: Instant },
     /// The caller is to load.
     Load(Load<W>),
     /// As many loads as there may be are in flight.
@@ -97,25 +101,42 @@ impl<W: Clone + Default> Flights<W> {
         }
     }
 
-    /// Asks for what [`at`](Self::at) did not have. `now` is the clock's from before: an entry's age counts from there.
-    pub(super) fn begin(self: &Arc<Self>, now: u64, digest: &KeyDigest) -> Begun<W> {
+    /// Asks for what [`at`](Self::at) did not have. `now` is the clock's from before: an entry's age counts from there. How
+    /// long a load takes is told by `asked_at`, on the clock that those who wait for it have their timers from.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        now: u64,
+        asked_at: Instant,
+        digest: &KeyDigest,
+    ) -> Begun<W> {
         let mut register = self.register();
         if let Some(found) = self.entries.at(now, digest) {
             return Begun::Cached(found);
         }
         let is_full = register.loads >= self.settings.max_loads;
+        let overdue_at = asked_at + self.settings.load_deadline;
         match register.by_digest.get(digest) {
-            Some(flight) if now < flight.overdue_at || is_full => {
-                return Begun::Joined(flight.waiters.clone());
+            Some(flight) if asked_at < flight.overdue_at || is_full => {
+                let waiters = flight.waiters.clone();
+                // Where there may be no load more, nothing is gained by asking again.
+                let overdue_at = if is_full {
+                    overdue_at
+                } else {
+                    flight.overdue_at
+                };
+                return Begun::Joined {
+                    waiters,
+                    overdue_at,
+                };
             }
             None if is_full => return Begun::Full,
             _ => {}
         }
         self.counters.load();
         register.loads += 1;
-        let flight = register.flight(*digest);
+        let flight = register.flight(*digest, overdue_at);
         flight.loads += 1;
-        flight.overdue_at = now.saturating_add(millis(self.settings.load_deadline));
+        flight.overdue_at = overdue_at;
         Begun::Load(Load {
             digest: *digest,
             waiters: flight.waiters.clone(),
@@ -128,14 +149,14 @@ impl<W: Clone + Default> Flights<W> {
 }
 
 impl<W: Default> Register<W> {
-    fn flight(&mut self, digest: KeyDigest) -> &mut Flight<W> {
+    fn flight(&mut self, digest: KeyDigest, overdue_at: Instant) -> &mut Flight<W> {
         let last_ticket = &mut self.last_ticket;
         self.by_digest.entry(digest).or_insert_with(|| {
             *last_ticket += 1;
             Flight {
                 ticket: *last_ticket,
                 loads: 0,
-                overdue_at: 0,
+                overdue_at,
                 waiters: W::default(),
             }
         })
@@ -175,16 +196,15 @@ impl<W> Flights<W> {
         self.entries.clear();
     }
 
-    /// Whether those who wait for `load` are to be told its answer: not if another load of its flight may do better.
-    fn end(&self, load: &Load<W>, answer: Option<&LookupAnswer>) -> bool {
+    fn end(&self, load: &Load<W>, answer: Option<&LookupAnswer>) {
         let mut register = self.register();
         let is_lost = register.is_lost;
         register.loads -= 1;
         let Entry::Occupied(mut flight) = register.by_digest.entry(load.digest) else {
-            return true;
+            return;
         };
         if flight.get().ticket != load.ticket {
-            return true;
+            return;
         }
         flight.get_mut().loads -= 1;
         if let Some(Ok(found)) = answer {
@@ -192,13 +212,9 @@ impl<W> Flights<W> {
             if !is_lost {
                 self.keep(load, found);
             }
-            return true;
-        }
-        let is_last = flight.get().loads == 0;
-        if is_last {
+        } else if flight.get().loads == 0 {
             flight.remove();
         }
-        is_last
     }
 
     fn keep(&self, load: &Load<W>, found: &Found) {
@@ -223,13 +239,13 @@ impl<W> Flights<W> {
 
 impl<W> Load<W> {
     /// Ends the load, and keeps its answer if nothing has been invalidated since it began. Returns whom to tell.
-    pub(super) fn finish(mut self, answer: &LookupAnswer) -> Option<W>
+    pub(super) fn finish(mut self, answer: &LookupAnswer) -> W
     where
         W: Clone,
     {
         self.has_ended = true;
-        let is_told = self.flights.end(&self, Some(answer));
-        is_told.then(|| self.waiters.clone())
+        self.flights.end(&self, Some(answer));
+        self.waiters.clone()
     }
 }
 

@@ -11,7 +11,10 @@ mod waiters;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, time::timeout};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout, timeout_at},
+};
 
 pub use self::stats::CacheStats;
 use self::{
@@ -30,6 +33,8 @@ use crate::{
 
 /// A load that nobody waits for any more may take as many deadlines as this to fill the cache.
 const LOAD_LIFETIME: u32 = 4;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Remembers what the store `S` has answered. Clones are one cache.
 ///
@@ -56,8 +61,8 @@ const LOAD_LIFETIME: u32 = 4;
 /// - **A store that fails.** "Cannot tell" is never remembered: the lookup is answered with a [`StoreError`], a 503
 ///   (`C31`), and the next one asks again. What is remembered goes on until its time to live is over, counted from before
 ///   the store was asked.
-/// - **A store that hangs.** A lookup waits for the [load deadline](Self::with_load_deadline) and no longer, and the next
-///   one after that has a load of its own.
+/// - **A store that hangs.** A lookup waits for the [load deadline](Self::with_load_deadline) and no longer. When a load has
+///   taken that long, the store is asked anew for whoever asks next, and for whoever has joined it and still waits.
 /// - **A flood of random keys.** Keys that do not exist have a part of the cache, and a time to live, of their own (T14).
 ///   Loads under way are [bounded](Self::with_max_loads).
 ///
@@ -129,8 +134,8 @@ impl<S: KeyStore> CachedStore<S> {
         self.with(|settings| settings.negative_capacity = keys)
     }
 
-    /// How long a lookup waits for the store until it is answered 503 (`C31`). 250 milliseconds by default. The load goes
-    /// on for three times as long again, and may still fill the cache.
+    /// How long a lookup waits for the store until it is answered 503 (`C31`). 250 milliseconds by default, a day at most.
+    /// The load goes on for three times as long again, and may still fill the cache.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -139,7 +144,7 @@ impl<S: KeyStore> CachedStore<S> {
     /// ```
     #[must_use]
     pub fn with_load_deadline(self, deadline: Duration) -> Self {
-        self.with(|settings| settings.load_deadline = deadline)
+        self.with(|settings| settings.load_deadline = deadline.min(DAY))
     }
 
     /// How many questions the store is asked at a time; a lookup that needs one more is answered 503 at once (T14). 1,024
@@ -268,12 +273,32 @@ impl<S: KeyStore> CachedStore<S> {
     #[cold]
     fn miss(&self, now: u64, digest: &KeyDigest, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
         self.flights.counters.miss();
-        match self.flights.begin(now, digest) {
+        self.begin(now, digest, ask)
+    }
+
+    fn begin(&self, now: u64, digest: &KeyDigest, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
+        match self.flights.begin(now, Instant::now(), digest) {
             Begun::Cached(found) => Lookup::ready(Ok(found)),
-            Begun::Joined(waiters) => self.wait_for(&waiters),
+            Begun::Joined {
+                waiters,
+                overdue_at,
+            } => self.join(*digest, &waiters, overdue_at),
             Begun::Load(load) => self.load(load, ask),
             Begun::Full => Lookup::ready(Err(StoreError::new("too many lookups are under way"))),
         }
+    }
+
+    /// Waits for somebody else's load, and once that is overdue for another one.
+    fn join(&self, digest: KeyDigest, waiters: &Waiters, overdue_at: Instant) -> Lookup {
+        let (cache, answer) = (self.clone(), waiters.answer());
+        self.wait_for(async move {
+            if let Ok(answer) = timeout_at(overdue_at, answer).await {
+                return answer;
+            }
+            let now = cache.clock.monotonic_millis();
+            let lookup = cache.begin(now, &digest, |store| store.lookup(&digest));
+            lookup.await
+        })
     }
 
     /// The store is asked here, and waited for in a task of its own.
@@ -287,7 +312,7 @@ impl<S: KeyStore> CachedStore<S> {
                 let Ok(runtime) = Handle::try_current() else {
                     return Lookup::ready(Err(StoreError::new("there is no tokio runtime")));
                 };
-                let lookup = self.wait_for(&load.waiters);
+                let lookup = self.wait_for(load.waiters.answer());
                 let lifetime = self.settings.load_deadline.saturating_mul(LOAD_LIFETIME);
                 runtime.spawn(see_through(load, pending, lifetime));
                 lookup
@@ -295,8 +320,7 @@ impl<S: KeyStore> CachedStore<S> {
         }
     }
 
-    fn wait_for(&self, waiters: &Waiters) -> Lookup {
-        let answer = waiters.answer();
+    fn wait_for(&self, answer: impl Future<Output = LookupAnswer> + Send + 'static) -> Lookup {
         let patience = self.settings.load_deadline;
         Lookup::pending(async move {
             let answer = timeout(patience, answer).await;
@@ -311,9 +335,7 @@ async fn see_through(load: Load<Waiters>, pending: PendingLookup, lifetime: Dura
 }
 
 fn finish(load: Load<Waiters>, answer: &LookupAnswer) {
-    if let Some(waiters) = load.finish(answer) {
-        waiters.tell(answer);
-    }
+    load.finish(answer).tell(answer);
 }
 
 fn overdue(patience: Duration) -> StoreError {

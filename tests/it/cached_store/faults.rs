@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::{StatusCode, header::RETRY_AFTER};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Database, KEY, Mood, Service, answer, timed};
 
@@ -74,7 +74,7 @@ async fn a_slow_store_is_503_at_the_deadline_and_still_fills_the_cache() {
     let service = Service::over(Database::new());
     service.database.is(Mood::Takes(Duration::from_millis(400)));
     assert_unavailable_in_time(&service, "slow").await;
-    sleep(Duration::from_millis(150)).await;
+    sleep(Duration::from_millis(200)).await;
     let (took, status) = timed(service.status()).await;
     assert_eq!((took, status), (Duration::ZERO, StatusCode::OK));
     assert_eq!(service.database.calls(), 1);
@@ -87,7 +87,6 @@ async fn whoever_comes_after_the_deadline_is_answered_by_the_load_that_was_overd
     service.database.is(Mood::Takes(Duration::from_millis(900)));
     assert_unavailable_in_time(&service, "slow").await;
     sleep(Duration::from_millis(500)).await;
-    service.clock.advance(1);
     service.database.is(Mood::Hangs);
     let (took, status) = timed(service.status()).await;
     assert_eq!(status, StatusCode::OK);
@@ -95,16 +94,46 @@ async fn whoever_comes_after_the_deadline_is_answered_by_the_load_that_was_overd
     assert_eq!(service.database.calls(), 2);
 }
 
-/// The load that has hung is not waited for by those who come later.
+/// The load that has hung is not waited for by those who come later, however soon that is.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_wakes_up_is_asked_anew_though_an_old_load_hangs() {
     let service = Service::over(Database::new());
     service.database.is(Mood::Hangs);
     assert_unavailable_in_time(&service, "hung").await;
-    service.clock.advance(1);
     service.database.is(Mood::Answers);
     let (took, status) = timed(service.status()).await;
     assert_eq!((took, status), (Duration::ZERO, StatusCode::OK));
+}
+
+/// Whoever has joined it before has the store asked anew once it is overdue, and all of them once.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_wakes_up_is_asked_anew_by_those_who_wait_for_a_load_that_hangs() {
+    let service = Service::over(Database::new());
+    service.database.is(Mood::Hangs);
+    let first = service.spawn_request();
+    sleep(Duration::from_millis(100)).await;
+    service.database.is(Mood::Takes(Duration::from_millis(10)));
+    let later: Vec<_> = (0..100).map(|_| service.spawn_request()).collect();
+    let began = Instant::now();
+    for request in later {
+        assert_eq!(request.await.unwrap(), StatusCode::OK);
+    }
+    let took = began.elapsed();
+    assert!(took <= Duration::from_millis(162), "{took:?}");
+    assert_eq!(first.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(service.database.calls(), 2);
+}
+
+/// Nor do they wait for longer than others do, where that one hangs too.
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_a_load_that_hangs_are_503_at_their_own_deadline() {
+    let service = Service::over(Database::new());
+    service.database.is(Mood::Hangs);
+    let first = service.spawn_request();
+    sleep(Duration::from_millis(100)).await;
+    assert_unavailable_in_time(&service, "joined").await;
+    assert_eq!(first.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(service.database.calls(), 2);
 }
 
 /// One load's failure is not everybody's, while another of the same flight may still answer.
@@ -113,10 +142,26 @@ async fn a_failed_load_beside_an_overdue_one_lets_that_one_answer() {
     let service = Service::over(Database::new());
     service.database.is(Mood::Takes(Duration::from_millis(400)));
     assert_unavailable_in_time(&service, "slow").await;
-    service.clock.advance(1);
     service.database.is(Mood::Fails);
     assert_eq!(service.status().await, StatusCode::OK);
     assert_eq!(service.database.calls(), 2);
+}
+
+/// Nor is it where an invalidation has struck the flight out meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_overdue_load_that_fails_lets_one_answer_that_an_invalidation_has_met() {
+    let service = Service::over(Database::new());
+    service
+        .database
+        .is(Mood::FailsAfter(Duration::from_millis(400)));
+    assert_unavailable_in_time(&service, "slow").await;
+    service.database.is(Mood::Takes(Duration::from_millis(200)));
+    let later = service.spawn_request();
+    sleep(Duration::from_millis(50)).await;
+    service.store.flush();
+    let (took, status) = timed(later).await;
+    assert_eq!(status.unwrap(), StatusCode::OK);
+    assert!(took >= Duration::from_millis(150), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,6 +51,7 @@ enum Mood {
     Takes(Duration),
     Hangs,
     Fails,
+    FailsAfter(Duration),
     Panics,
     PanicsAtOnce,
 }
@@ -111,6 +112,10 @@ impl KeyStore for Database {
                 Mood::Takes(time) => sleep(time).await,
                 Mood::Hangs => std::future::pending().await,
                 Mood::Fails => return Err(StoreError::new("connection refused")),
+                Mood::FailsAfter(time) => {
+                    sleep(time).await;
+                    return Err(StoreError::new("connection reset"));
+                }
                 Mood::Panics | Mood::PanicsAtOnce => panic!("as told"),
             }
             row
