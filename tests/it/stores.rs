@@ -1,5 +1,7 @@
 //! Every store holds to the same rules ([`contract`]), and a store that breaks one is found out.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use coverbase_auth::{
     ApiKey, IpAllowlist, KeyDigest, KeyId, KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore,
@@ -152,7 +154,8 @@ impl KeyRegistry for Slipping {
                 if !old.is_some_and(|old| old.is_live_at(now)) {
                     return Ok(false);
                 }
-                tokio::task::yield_now().await;
+                // Long enough for the others to have come as far, on however busy a machine.
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 self.1.create(digest, replacement).await?;
                 self.1.revoke(&org_id, key_id, now).await?;
                 Ok(true)

@@ -1,6 +1,6 @@
 //! Clients that mean no good, and faults that mean nothing at all.
 
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use coverbase_auth::{ApiKey, Environment, IpAllowlist, KeyId, KeyRecord, KeyRegistry, OrgId};
 use tokio_postgres::Client;
@@ -153,8 +153,10 @@ async fn a_killed_server_process_leaves_the_old_key_or_the_new_one() {
             async move { store.rotate(&old_id, new, replacement, NOW).await }
         });
         tokio::time::sleep(std::time::Duration::from_micros(200 * round)).await;
-        let killed = Command::new("kill").arg("-KILL").args(pids).status();
-        assert!(killed.unwrap().success());
+        // Some may have ended by themselves since, which one call for all of them would call a failure.
+        let kill = |pid: &String| Command::new("kill").args(["-KILL", pid]).status().unwrap();
+        let killed = pids.iter().map(kill).filter(ExitStatus::success).count();
+        assert!(killed > 0, "{pids:?}");
 
         let answer = rotation.await.unwrap();
         eventually("the server has recovered", async || {
