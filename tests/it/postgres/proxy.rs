@@ -72,9 +72,10 @@ async fn carry(client: TcpStream, server: u16, mut weather: watch::Receiver<Weat
     server.set_nodelay(true).unwrap();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
+    let (there, back) = (weather.clone(), weather.clone());
     tokio::select! {
-        () = copy(&mut from_client, &mut to_server) => return,
-        () = copy(&mut from_server, &mut to_client) => return,
+        () = copy(&mut from_client, &mut to_server, there) => return,
+        () = copy(&mut from_server, &mut to_client, back) => return,
         _ = weather.changed() => {}
     }
     let now = *weather.borrow();
@@ -85,9 +86,17 @@ async fn carry(client: TcpStream, server: u16, mut weather: watch::Receiver<Weat
     }
 }
 
-async fn copy(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) {
+/// What comes in after the weather has changed does not go out, however late the change is noticed elsewhere.
+async fn copy(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    weather: watch::Receiver<Weather>,
+) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if weather.has_changed().unwrap_or(true) {
+            return std::future::pending().await;
+        }
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
