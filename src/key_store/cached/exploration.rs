@@ -129,7 +129,7 @@ impl Model {
         let asked_at = self.began_at + Duration::from_millis(now);
         match self.flights.begin(now, asked_at, &DIGEST) {
             Begun::Cached(found) => assert_found_fresh(&found, floor),
-            Begun::Joined { waiters, .. } => waiters.join(floor),
+            Begun::Joined(asking) => asking.join(floor),
             Begun::Load(load) => {
                 load.waiters.join(floor);
                 end(self, load);

@@ -66,8 +66,8 @@ struct Flight<W> {
 pub(super) enum Begun<W> {
     /// Somebody else's load has just ended.
     Cached(Found),
-    /// Somebody else's load will answer. Whoever has waited in vain until it is overdue is to begin anew.
-    Joined { waiters: W, overdue_at: Instant },
+    /// Somebody else's load will answer.
+    Joined(W),
     /// The caller is to load.
     Load(Load<W>),
     /// As many loads as there may be are in flight.
@@ -82,6 +82,8 @@ pub(super) struct Load<W> {
     flights: Arc<Flights<W>>,
     ticket: u64,
     began_at: u64,
+    asked_at: Instant,
+    overdue_at: Instant,
     has_ended: bool,
 }
 
@@ -114,26 +116,16 @@ impl<W: Clone + Default> Flights<W> {
             return Begun::Cached(found);
         }
         let is_full = register.loads >= self.settings.max_loads;
-        let overdue_at = asked_at + self.settings.load_deadline;
         match register.by_digest.get(digest) {
             Some(flight) if asked_at < flight.overdue_at || is_full => {
-                let waiters = flight.waiters.clone();
-                // Where there may be no load more, nothing is gained by asking again.
-                let overdue_at = if is_full {
-                    overdue_at
-                } else {
-                    flight.overdue_at
-                };
-                return Begun::Joined {
-                    waiters,
-                    overdue_at,
-                };
+                return Begun::Joined(flight.waiters.clone());
             }
             None if is_full => return Begun::Full,
             _ => {}
         }
         self.counters.load();
         register.loads += 1;
+        let overdue_at = asked_at + self.settings.load_deadline;
         let flight = register.flight(*digest, overdue_at);
         flight.loads += 1;
         flight.overdue_at = overdue_at;
@@ -143,6 +135,8 @@ impl<W: Clone + Default> Flights<W> {
             flights: Arc::clone(self),
             ticket: flight.ticket,
             began_at: now,
+            asked_at,
+            overdue_at,
             has_ended: false,
         })
     }
@@ -214,6 +208,9 @@ impl<W> Flights<W> {
             }
         } else if flight.get().loads == 0 {
             flight.remove();
+        } else if flight.get().overdue_at == load.overdue_at {
+            // What is left began before it, and was overdue then.
+            flight.get_mut().overdue_at = load.asked_at;
         }
     }
 

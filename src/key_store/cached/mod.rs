@@ -13,7 +13,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 pub use self::stats::CacheStats;
@@ -61,8 +61,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// - **A store that fails.** "Cannot tell" is never remembered: the lookup is answered with a [`StoreError`], a 503
 ///   (`C31`), and the next one asks again. What is remembered goes on until its time to live is over, counted from before
 ///   the store was asked.
-/// - **A store that hangs.** A lookup waits for the [load deadline](Self::with_load_deadline) and no longer. When a load has
-///   taken that long, the store is asked anew for whoever asks next, and for whoever has joined it and still waits.
+/// - **A store that hangs.** A lookup waits for the [load deadline](Self::with_load_deadline) and no longer, and whoever
+///   asks when a load has taken that long has one of their own.
 /// - **A flood of random keys.** Keys that do not exist have a part of the cache, and a time to live, of their own (T14).
 ///   Loads under way are [bounded](Self::with_max_loads).
 ///
@@ -273,32 +273,12 @@ impl<S: KeyStore> CachedStore<S> {
     #[cold]
     fn miss(&self, now: u64, digest: &KeyDigest, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
         self.flights.counters.miss();
-        self.begin(now, digest, ask)
-    }
-
-    fn begin(&self, now: u64, digest: &KeyDigest, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
         match self.flights.begin(now, Instant::now(), digest) {
             Begun::Cached(found) => Lookup::ready(Ok(found)),
-            Begun::Joined {
-                waiters,
-                overdue_at,
-            } => self.join(*digest, &waiters, overdue_at),
+            Begun::Joined(waiters) => self.wait_for(&waiters),
             Begun::Load(load) => self.load(load, ask),
             Begun::Full => Lookup::ready(Err(StoreError::new("too many lookups are under way"))),
         }
-    }
-
-    /// Waits for somebody else's load, and once that is overdue for another one.
-    fn join(&self, digest: KeyDigest, waiters: &Waiters, overdue_at: Instant) -> Lookup {
-        let (cache, answer) = (self.clone(), waiters.answer());
-        self.wait_for(async move {
-            if let Ok(answer) = timeout_at(overdue_at, answer).await {
-                return answer;
-            }
-            let now = cache.clock.monotonic_millis();
-            let lookup = cache.begin(now, &digest, |store| store.lookup(&digest));
-            lookup.await
-        })
     }
 
     /// The store is asked here, and waited for in a task of its own.
@@ -312,7 +292,7 @@ impl<S: KeyStore> CachedStore<S> {
                 let Ok(runtime) = Handle::try_current() else {
                     return Lookup::ready(Err(StoreError::new("there is no tokio runtime")));
                 };
-                let lookup = self.wait_for(load.waiters.answer());
+                let lookup = self.wait_for(&load.waiters);
                 let lifetime = self.settings.load_deadline.saturating_mul(LOAD_LIFETIME);
                 runtime.spawn(see_through(load, pending, lifetime));
                 lookup
@@ -320,7 +300,8 @@ impl<S: KeyStore> CachedStore<S> {
         }
     }
 
-    fn wait_for(&self, answer: impl Future<Output = LookupAnswer> + Send + 'static) -> Lookup {
+    fn wait_for(&self, waiters: &Waiters) -> Lookup {
+        let answer = waiters.answer();
         let patience = self.settings.load_deadline;
         Lookup::pending(async move {
             let answer = timeout(patience, answer).await;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::{StatusCode, header::RETRY_AFTER};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{Database, KEY, Mood, Service, answer, timed};
 
@@ -105,35 +105,19 @@ async fn a_store_that_wakes_up_is_asked_anew_though_an_old_load_hangs() {
     assert_eq!((took, status), (Duration::ZERO, StatusCode::OK));
 }
 
-/// Whoever has joined it before has the store asked anew once it is overdue, and all of them once.
+/// Nor is it, when a load beside it has failed meanwhile.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_wakes_up_is_asked_anew_by_those_who_wait_for_a_load_that_hangs() {
+async fn a_store_that_wakes_up_is_asked_anew_though_a_second_load_has_failed() {
     let service = Service::over(Database::new());
     service.database.is(Mood::Hangs);
-    let first = service.spawn_request();
-    sleep(Duration::from_millis(100)).await;
-    service.database.is(Mood::Takes(Duration::from_millis(10)));
-    let later: Vec<_> = (0..100).map(|_| service.spawn_request()).collect();
-    let began = Instant::now();
-    for request in later {
-        assert_eq!(request.await.unwrap(), StatusCode::OK);
-    }
-    let took = began.elapsed();
-    assert!(took <= Duration::from_millis(162), "{took:?}");
-    assert_eq!(first.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(service.database.calls(), 2);
-}
-
-/// Nor do they wait for longer than others do, where that one hangs too.
-#[tokio::test(start_paused = true)]
-async fn those_who_wait_for_a_load_that_hangs_are_503_at_their_own_deadline() {
-    let service = Service::over(Database::new());
-    service.database.is(Mood::Hangs);
-    let first = service.spawn_request();
-    sleep(Duration::from_millis(100)).await;
-    assert_unavailable_in_time(&service, "joined").await;
-    assert_eq!(first.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(service.database.calls(), 2);
+    assert_unavailable_in_time(&service, "hung").await;
+    service.database.is(Mood::Fails);
+    let second = service.spawn_request();
+    sleep(Duration::from_millis(10)).await;
+    service.database.is(Mood::Answers);
+    let (took, status) = timed(service.status()).await;
+    assert_eq!((took, status), (Duration::ZERO, StatusCode::OK));
+    assert_eq!(second.await.unwrap(), StatusCode::OK);
 }
 
 /// One load's failure is not everybody's, while another of the same flight may still answer.
