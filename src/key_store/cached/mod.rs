@@ -290,7 +290,7 @@ impl<S: KeyStore> CachedStore<S> {
             }
             Err(pending) => {
                 let Ok(runtime) = Handle::try_current() else {
-                    return Lookup::ready(Err(StoreError::new("there is no tokio runtime")));
+                    return Lookup::ready(Err(no_runtime()));
                 };
                 let lookup = self.wait_for(&load.waiters);
                 let lifetime = self.settings.load_deadline.saturating_mul(LOAD_LIFETIME);
@@ -304,6 +304,9 @@ impl<S: KeyStore> CachedStore<S> {
         let answer = waiters.answer();
         let patience = self.settings.load_deadline;
         Lookup::pending(async move {
+            if Handle::try_current().is_err() {
+                return Err(no_runtime());
+            }
             let answer = timeout(patience, answer).await;
             answer.unwrap_or_else(|_| Err(overdue(patience)))
         })
@@ -317,6 +320,10 @@ async fn see_through(load: Load<Waiters>, pending: PendingLookup, lifetime: Dura
 
 fn finish(load: Load<Waiters>, answer: &LookupAnswer) {
     load.finish(answer).tell(answer);
+}
+
+fn no_runtime() -> StoreError {
+    StoreError::new("there is no tokio runtime")
 }
 
 fn overdue(patience: Duration) -> StoreError {

@@ -1,6 +1,10 @@
 //! How often a store is asked: once for all who ask at the same time, and no more at a time than it is good for.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use coverbase_auth::{ApiKey, CachedStore, Environment, KeyRecord, KeyStore};
 use http::StatusCode;
@@ -213,6 +217,24 @@ fn without_a_runtime_the_store_cannot_be_asked_and_nothing_is_stuck() {
     let runtime = runtime.unwrap();
     runtime.block_on(lookup).unwrap_err();
     assert_eq!(runtime.block_on(service.status()), StatusCode::OK);
+}
+
+#[test]
+fn without_a_runtime_nobody_waits_for_a_load() {
+    let service = Service::over(Database::new());
+    service.database.is(Mood::Takes(Duration::from_millis(1)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let ask = || service.store.lookup(&key().digest());
+    let (first, second, third) = runtime.block_on(async { (ask(), ask(), ask()) });
+    let mut context = Context::from_waker(Waker::noop());
+    for outside in [first, second] {
+        let answer = pin!(outside).poll(&mut context);
+        assert!(matches!(answer, Poll::Ready(Err(_))), "{answer:?}");
+    }
+    assert!(runtime.block_on(third).unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]

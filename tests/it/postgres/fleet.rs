@@ -33,8 +33,24 @@ impl Instance {
     }
 
     pub(super) async fn connect_with_ttl(url: &str, ttl: Duration) -> Self {
+        Self::connect_with(url, |cache| cache.with_ttl(ttl)).await
+    }
+
+    /// One that waits for a database which has much to do, where a test is about something else than that.
+    async fn connect_patiently(url: &str) -> Self {
+        let patience = Duration::from_secs(60);
+        Self::connect_with(url, |cache| {
+            cache.with_ttl(60 * patience).with_load_deadline(patience)
+        })
+        .await
+    }
+
+    async fn connect_with(
+        url: &str,
+        configure: impl FnOnce(CachedStore<PostgresStore>) -> CachedStore<PostgresStore>,
+    ) -> Self {
         let store = PostgresStore::connect(url).await.unwrap();
-        let cache = CachedStore::new(store.clone()).with_ttl(ttl);
+        let cache = configure(CachedStore::new(store.clone()));
         Self {
             store,
             layer: CoverbaseAuthLayer::new(cache.clone()),
@@ -96,7 +112,10 @@ pub(super) async fn warm_key(database: &Database<'_>, instances: &[&Instance]) -
 
 async fn two_instances(database: &Database<'_>) -> (Instance, Instance) {
     let url = database.url();
-    (Instance::connect(&url).await, Instance::connect(&url).await)
+    (
+        Instance::connect_patiently(&url).await,
+        Instance::connect_patiently(&url).await,
+    )
 }
 
 // C41, T8
