@@ -192,7 +192,8 @@ impl Authenticator {
     }
 
     /// The key, if it opens anything.
-    // Always in line, as is `key_principal`: its result would go through memory in halves and be read back whole, which a processor waits for.
+    // Always in line, as is `key_principal`: its result would go through memory in halves and be read back whole, which a
+    // processor waits for.
     #[inline(always)]
     fn live_key(&self, answer: LookupAnswer) -> Result<LiveKey, Rejection> {
         let record = match answer {

@@ -2,7 +2,8 @@
 //!
 //! To hand out a record is to count one more holder of it, and to find it is to count one more reader of its shard. Where
 //! several threads serve one key, each of these writes takes a line of memory away from the other threads. A thread that has
-//! a copy of its own writes to nothing that another reads, but once a second, when the key was last used. Where one thread alone reads a shard there are no copies.
+//! a copy of its own writes to nothing that another reads, but once a second, when the key was last used. Where one thread
+//! alone reads a shard there are no copies.
 //!
 //! A copy is good for one version of its shard, and a shard gets a new version before a change to it is answered: whoever
 //! looks for a key after it has been revoked meets another version, and asks the table. Versions are never used twice, not

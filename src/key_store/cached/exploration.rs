@@ -45,6 +45,7 @@ const EVERY: usize = 2_000_000;
 struct Model {
     flights: Arc<Flights<Asking>>,
     clock: TestClock,
+    /// What the loads' time counts from: it passes with the clock's.
     began_at: Instant,
     /// What the row says.
     version: AtomicU64,
@@ -73,6 +74,7 @@ impl Asking {
     }
 
     fn tell(&self, answer: &LookupAnswer) {
+        // A failure shows nobody an old version, and another load may still answer.
         if answer.is_err() {
             return;
         }

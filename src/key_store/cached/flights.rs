@@ -57,7 +57,7 @@ struct Register<W> {
 struct Flight<W> {
     ticket: u64,
     loads: usize,
-    /// When the latest of them is.
+    /// From when on nobody joins them any more: when the latest of them is overdue.
     overdue_at: Instant,
     waiters: W,
 }

@@ -11,7 +11,7 @@ pub(super) struct Waiters(watch::Sender<Told>);
 #[derive(Default)]
 struct Told {
     answer: Option<LookupAnswer>,
-    /// What has become of a load whose flight had others.
+    /// The last that there was: it is the answer when no load is left to give one.
     failure: Option<StoreError>,
 }
 
@@ -22,7 +22,7 @@ impl Default for Waiters {
 }
 
 impl Waiters {
-    /// The first answer is the answer. A failure is one when no other load can do better.
+    /// The first answer is the answer. A failure is kept until no other load can do better.
     pub(super) fn tell(&self, answer: &LookupAnswer) {
         self.0.send_if_modified(|told| match answer {
             Ok(_) => {
