@@ -1,25 +1,34 @@
 //! The connections that statements are sent on, and how long an answer may take.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, tokio_postgres::Row,
 };
-use tokio::time::{Instant, timeout_at};
-use tokio_postgres::types::ToSql;
+use tokio::time::timeout;
+use tokio_postgres::{Client, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{config::PostgresConfig, failure::Failure, schema};
+use super::{
+    config::PostgresConfig,
+    failure::Failure,
+    pulse::{Line, Pulse},
+    schema,
+};
 
-/// How long an answer takes at the least before its connection is doubted.
+/// How long an answer takes at the least before its connection is doubted, unless it may not even take as long.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The values of a statement's parameters.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-#[derive(Debug)]
 pub(super) struct Connections {
     pool: Pool,
+    pulse: Pulse,
     schema: String,
     timeout: Duration,
 }
@@ -33,13 +42,20 @@ impl Connections {
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
+        let session = session(&config.schema, config.timeout);
+        let pulse = Pulse::new(Line {
+            server: config.server.clone(),
+            connector: connector.clone(),
+            session: session.clone(),
+        });
         let manager = Manager::from_config(config.server.config().clone(), connector, recycling);
         let pool = Pool::builder(manager)
             .max_size(config.connections)
-            .post_create(set_session(&config.schema, config.timeout))
+            .post_create(begin_with(session))
             .build();
         Ok(Self {
             pool: pool.map_err(Failure::new)?,
+            pulse,
             schema: config.schema.clone(),
             timeout: config.timeout,
         })
@@ -51,19 +67,38 @@ impl Connections {
         Ok(schema::migrate(&mut client, &self.schema).await?)
     }
 
-    /// The rows of a statement that changes nothing. It is sent a second time where the connection turns out to be gone.
+    /// The rows of a statement that changes nothing. It is sent a second time where the connection turns out to be gone, and
+    /// anew over a connection that has broken a silence.
     pub(super) async fn read(
         &self,
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
-        let deadline = Instant::now() + self.timeout;
-        match self.rows(statement, parameters, deadline).await {
-            Err(failure) if failure.is_passing() && Instant::now() < deadline => {
-                self.rows(statement, parameters, deadline).await
+        let mut is_second = false;
+        let mut patience = self.patience();
+        let mut at_hand = None;
+        self.in_time(async {
+            loop {
+                let began_at = Instant::now();
+                at_hand = tokio::select! {
+                    biased;
+                    answer = self.rows(at_hand, statement, parameters) => match answer {
+                        Err(failure) if failure.is_passing() && !is_second => {
+                            is_second = true;
+                            None
+                        }
+                        answer => return answer,
+                    },
+                    connection = self.pulse.silence_broken(patience) => {
+                        patience *= 2;
+                        connection
+                    }
+                };
+                // They lead to the same server, and may be as dead without knowing it.
+                self.retire_idle(began_at);
             }
-            answer => answer,
-        }
+        })
+        .await
     }
 
     /// The rows of a statement that changes something. It is never sent twice.
@@ -72,46 +107,65 @@ impl Connections {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
-        let deadline = Instant::now() + self.timeout;
-        self.rows(statement, parameters, deadline).await
+        self.in_time(self.rows(None, statement, parameters)).await
     }
 
-    /// Lets go of the connections that nobody uses just now.
-    pub(super) fn retire_idle(&self) {
-        self.pool.retain(|_, _| false);
+    /// Lets go of the connections that have been made before, as far as nobody uses them just now.
+    pub(super) fn retire_idle(&self, made_before: Instant) {
+        self.pool
+            .retain(|_, metrics| metrics.created >= made_before);
     }
 
     pub(super) fn close(&self) {
         self.pool.close();
     }
 
+    /// Over the connection at hand, where there is one, and else over one of the pool.
     async fn rows(
         &self,
+        at_hand: Option<Arc<Client>>,
         statement: &str,
         parameters: Parameters<'_>,
-        deadline: Instant,
     ) -> Result<Vec<Row>, Failure> {
-        let client = within(deadline, self.pool.get()).await??;
-        let mut loan = Loan::new(client, &self.pool);
-        let answer = within(deadline, loan.rows(statement, parameters)).await?;
-        loan.is_answered = true;
-        answer
+        let answer = match at_hand {
+            Some(client) => client.query(statement, parameters).await?,
+            None => {
+                let mut loan = Loan::new(self.pool.get().await?, self);
+                let answer = loan.rows(statement, parameters).await;
+                loan.is_answered = true;
+                answer?
+            }
+        };
+        self.pulse.answered();
+        Ok(answer)
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE.min(self.timeout / 4)
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let answer = timeout(self.timeout, answer).await;
+        answer.unwrap_or_else(|_elapsed| Err(Failure::no_answer()))
     }
 }
 
 /// A connection while a statement is under way on it.
 struct Loan<'a> {
     client: Option<Object>,
-    pool: &'a Pool,
+    connections: &'a Connections,
     since: Instant,
     is_answered: bool,
 }
 
 impl<'a> Loan<'a> {
-    fn new(client: Object, pool: &'a Pool) -> Self {
+    fn new(client: Object, connections: &'a Connections) -> Self {
         Self {
             client: Some(client),
-            pool,
+            connections,
             since: Instant::now(),
             is_answered: false,
         }
@@ -128,27 +182,25 @@ impl<'a> Loan<'a> {
 /// statement, nor to find out the same of the others. A caller who hangs up earlier costs no connection.
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        if !self.is_answered && self.since.elapsed() > PATIENCE {
+        if !self.is_answered && self.since.elapsed() > self.connections.patience() {
             drop(self.client.take().map(Object::take));
-            self.pool.retain(|_, _| false);
+            self.connections.retire_idle(self.since);
         }
     }
 }
 
-async fn within<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Failure> {
-    let answer = timeout_at(deadline, future).await;
-    answer.map_err(|_elapsed| Failure::no_answer())
-}
-
 /// What the database or the role may have set otherwise. The server gives a statement up a little earlier than we do, so that
 /// the connection outlives it.
-fn set_session(schema: &str, timeout: Duration) -> Hook {
-    let session = format!(
+fn session(schema: &str, timeout: Duration) -> String {
+    format!(
         "SET search_path = {schema}; \
          SET default_transaction_isolation = 'read committed'; \
          SET statement_timeout = {}",
         (timeout - timeout / 8).as_millis().max(1)
-    );
+    )
+}
+
+fn begin_with(session: String) -> Hook {
     Hook::async_fn(move |client, _| {
         let session = session.clone();
         Box::pin(async move {

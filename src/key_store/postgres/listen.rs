@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::time::{sleep, timeout};
@@ -71,9 +71,9 @@ impl Listener {
                 "changes of other instances go unheard: caches are bypassed"
             );
             // They lead to the same server, and may be as dead without knowing it.
-            self.connections.retire_idle();
+            self.connections.retire_idle(Instant::now());
             session = self.reopen().await;
-            self.connections.retire_idle();
+            self.connections.retire_idle(Instant::now());
             self.invalidations.publish(&Invalidation::Resumed);
             info!(target: TARGET, "changes of other instances are heard again");
         }

@@ -5,6 +5,7 @@ mod config;
 mod connections;
 mod failure;
 mod listen;
+mod pulse;
 mod rows;
 mod schema;
 mod server;

@@ -15,6 +15,12 @@ use super::{failure::Failure, tls::Trust};
 /// From when on a connection whose packets nobody acknowledges is gone.
 const SILENCE: Duration = Duration::from_secs(4);
 
+/// How often a connection that nobody uses says so, lest something on its way forgets it.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What the client library keeps to where the URL says nothing.
+const RARE_KEEPALIVE: Duration = Duration::from_secs(2 * 60 * 60);
+
 pub(super) type Wire = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
 /// A database server as its URL describes it.
@@ -44,6 +50,9 @@ impl Server {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(SILENCE);
+        }
+        if config.get_keepalives_idle() == RARE_KEEPALIVE {
+            config.keepalives_idle(KEEPALIVE);
         }
         if config.get_application_name().is_none() {
             config.application_name("coverbase-auth");
@@ -184,6 +193,14 @@ mod tests {
             let server = Server::parse(&format!("postgres://db/keys?{query}")).unwrap();
             assert_eq!(server.config.get_ssl_mode(), SslMode::Require);
             assert_eq!(server.trust, Trust::Authorities(roots.clone()));
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_alive_as_often_as_the_url_says() {
+        for (options, expected) in [("", KEEPALIVE), ("?keepalives_idle=90", 3 * KEEPALIVE)] {
+            let server = Server::parse(&format!("postgres://db/keys{options}")).unwrap();
+            assert_eq!(server.config.get_keepalives_idle(), expected);
         }
     }
 

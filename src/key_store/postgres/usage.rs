@@ -15,7 +15,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const BATCH: usize = 1_000;
 
 /// What has been used and is not yet written.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct WriteBehind {
     pub(super) log: UsageLog,
     pub(super) connections: Arc<Connections>,

@@ -1,9 +1,13 @@
 //! The database goes away, and comes back.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use coverbase_auth::{ApiKey, Environment, KeyRecord, KeyRegistry};
+use coverbase_auth::{ApiKey, Environment, KeyRecord, KeyRegistry, KeyStore};
 use http::{StatusCode, header::RETRY_AFTER};
+use tokio::task::JoinSet;
 
 use super::{
     NOW, acme,
@@ -87,6 +91,57 @@ async fn a_database_that_says_nothing_is_a_503_in_time() {
         proxy.set(Weather::Fair);
         assert_eq!(instance.status(&warm).await, 200, "the first request");
     }
+}
+
+// C31, T20: more cold keys than there are connections, each caught by the silence.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn a_silence_that_has_caught_every_connection_is_over_with_the_first_request_after_it() {
+    let database = shared().database_alone().await;
+    let proxy = Proxy::before(shared().port).await;
+    let instance = Arc::new(Instance::connect(&database.url_by(proxy.port)).await);
+    for _ in 0..3 {
+        let (_, warm) = warm_key(&database, &[&instance]).await;
+        proxy.set(Weather::Silent);
+        let mut crowd = JoinSet::new();
+        for _ in 0..64 {
+            let instance = Arc::clone(&instance);
+            crowd.spawn(async move {
+                for _ in 0..3 {
+                    let cold = ApiKey::generate(Environment::Live);
+                    assert_eq!(instance.status(&cold).await, 503);
+                }
+            });
+        }
+        crowd.join_all().await;
+
+        proxy.set(Weather::Fair);
+        instance.cache.flush();
+        assert_eq!(instance.status(&warm).await, 200, "the first request");
+    }
+}
+
+// Its twin: the database answers whoever knocks, and the statement that waits is left to wait.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn a_database_that_is_only_slow_is_asked_once() {
+    let database = shared().database_alone().await;
+    let instance = Instance::connect(&database.url()).await;
+    let (_, key) = warm_key(&database, &[&instance]).await;
+    let mut client = database.client().await;
+    let transaction = client.transaction().await.unwrap();
+    let lock = "LOCK TABLE coverbase_auth.api_keys IN ACCESS EXCLUSIVE MODE";
+    transaction.batch_execute(lock).await.unwrap();
+
+    let store = instance.store.clone();
+    let lookup = tokio::spawn(async move { store.lookup(&key.digest()).await });
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let observer = database.client().await;
+    assert_eq!(observer.query(waiting, &[]).await.unwrap().len(), 1);
+
+    transaction.rollback().await.unwrap();
+    assert!(lookup.await.unwrap().unwrap().is_some());
 }
 
 // The table of faults: an instance that hears of every change believes what it knows for its time to live, and no longer.
