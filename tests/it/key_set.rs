@@ -289,6 +289,30 @@ async fn a_redirect_stays_on_its_server() {
     assert_eq!(other.connections(), 0);
 }
 
+// T15
+#[tokio::test(start_paused = true)]
+async fn only_a_redirect_leads_on() {
+    let _frozen = Frozen::new();
+    let issuer = issuer();
+    let server = KeyServer::new(Reply::Silence).await;
+    for (status, expected) in [
+        ("302 Found", None),
+        ("308 Permanent Redirect", None),
+        ("201 Created", UNAVAILABLE),
+        ("404 Not Found", UNAVAILABLE),
+        ("503 Service Unavailable", UNAVAILABLE),
+    ] {
+        let good = issuer.jwks_json();
+        server.answer_with(move |path| match path {
+            "/keys" => Reply::json(&good),
+            _ => Reply::with_status(status, "location: /keys\r\n", ""),
+        });
+        let layer = layer(KeySet::url(server.url("/jwks.json")).unwrap());
+        let refusal = refusal(&layer, &issuer.token().sign()).await;
+        assert_eq!(refusal, expected, "{status}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn three_redirects_are_followed_and_no_fourth() {
     let _frozen = Frozen::new();
@@ -400,6 +424,34 @@ async fn an_openid_provider_is_found_by_its_name() {
         let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);
         assert_eq!(refusal(&layer, &token).await, expected, "{shown}");
     }
+}
+
+// T15: what has been said over TLS is not undone by what it says.
+#[tokio::test(start_paused = true)]
+async fn a_provider_over_tls_names_no_address_without() {
+    let _frozen = Frozen::new();
+    let (server, certificate) = KeyServer::with_tls(Reply::Silence).await;
+    let issuer = TestIssuer::new(format!("https://localhost:{}", server.port()));
+    let name = issuer.issuer();
+    let plain = KeyServer::new(Reply::json(&issuer.jwks_json())).await;
+    for (jwks_uri, expected) in [
+        (format!("{name}/keys"), None),
+        (plain.url("/keys"), UNAVAILABLE),
+    ] {
+        let document = json!({"issuer": name, "jwks_uri": jwks_uri}).to_string();
+        let good = issuer.jwks_json();
+        server.answer_with(move |path| match path {
+            "/keys" => Reply::json(&good),
+            _ => Reply::json(&document),
+        });
+        let source = HttpsJwks::openid(name).unwrap();
+        let source = source.with_root_certificates(&certificate).unwrap();
+        let verifier = JwtVerifier::new(name, KeySet::from_source(source).unwrap());
+        let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);
+        let refusal = refusal(&layer, &issuer.token().sign()).await;
+        assert_eq!(refusal, expected, "{jwks_uri}");
+    }
+    assert_eq!(plain.connections(), 0);
 }
 
 // Without it nobody would learn that a key of their issuer's does not count.
