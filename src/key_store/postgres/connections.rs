@@ -89,10 +89,11 @@ impl Connections {
                         }
                         answer => return answer,
                     },
-                    connection = self.pulse.silence_broken(patience) => {
+                    connection = self.pulse.silence_broken() => {
                         patience *= 2;
                         connection
                     }
+                    never = self.pulse.listen(patience) => match never {},
                 };
                 // They lead to the same server, and may be as dead without knowing it.
                 self.retire_idle(began_at);
@@ -108,6 +109,11 @@ impl Connections {
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
         self.in_time(self.rows(None, statement, parameters)).await
+    }
+
+    /// Completes when a silence of the database ends that a reader has found out: what was sent before has been lost.
+    pub(super) async fn silence_broken(&self) {
+        self.pulse.silence_broken().await;
     }
 
     /// Lets go of the connections that have been made before, as far as nobody uses them just now.

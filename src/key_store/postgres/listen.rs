@@ -82,9 +82,19 @@ impl Listener {
     async fn reopen(&self) -> Session {
         let mut backoff = Backoff::new();
         loop {
-            match self.open().await {
-                Ok(session) => return session,
-                Err(_) => sleep(backoff.delay()).await,
+            let attempt = async {
+                let session = self.open().await;
+                if session.is_err() {
+                    sleep(backoff.delay()).await;
+                }
+                session
+            };
+            tokio::select! {
+                biased;
+                session = attempt => if let Ok(session) = session {
+                    return session;
+                },
+                () = self.connections.silence_broken() => {}
             }
         }
     }

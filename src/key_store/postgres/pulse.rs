@@ -77,21 +77,22 @@ impl Pulse {
 
     /// The database has answered somebody just now.
     pub(super) fn answered(&self) {
-        self.state().last_answer = Instant::now();
-    }
-
-    /// Completes when a silence ends: with the connection that has broken it, if it was that, and is there still. Whether there
-    /// is silence is found out when `patience` has passed without an answer to anybody.
-    pub(super) async fn silence_broken(&self, patience: Duration) -> Option<Arc<Client>> {
-        let mut broken = self.silence_broken.subscribe();
-        tokio::select! {
-            biased;
-            _ = broken.changed() => broken.borrow().upgrade(),
-            never = self.listen(patience) => match never {},
+        if self.has_been_silent() {
+            self.silence_broken.send_replace(Weak::new());
         }
     }
 
-    async fn listen(&self, patience: Duration) -> Infallible {
+    /// Completes when a silence ends that somebody has found out; with the connection that has broken it, if it was made to find
+    /// that out, and is there still.
+    pub(super) async fn silence_broken(&self) -> Option<Arc<Client>> {
+        let mut broken = self.silence_broken.subscribe();
+        // It is never closed: its sender lives as long as this.
+        let _ = broken.changed().await;
+        broken.borrow().upgrade()
+    }
+
+    /// Finds out whether there is silence, and when it ends, whenever nobody has been answered for as long as `patience`.
+    pub(super) async fn listen(&self, patience: Duration) -> Infallible {
         loop {
             sleep(patience).await;
             let doubted_at = Instant::now();
@@ -106,10 +107,8 @@ impl Pulse {
         }
     }
 
-    /// While there is silence, an answer to one is none to all: their connections may be dead still.
     fn has_answered_since(&self, moment: Instant) -> bool {
-        let state = self.state();
-        state.last_answer >= moment && !state.is_silent
+        self.state().last_answer >= moment
     }
 
     async fn until_it_answers(&self) -> Answer {
@@ -132,12 +131,7 @@ impl Pulse {
     }
 
     fn heard(&self, answer: Answer) {
-        let was_silent = {
-            let mut state = self.state();
-            state.last_answer = Instant::now();
-            mem::take(&mut state.is_silent)
-        };
-        if !was_silent {
+        if !self.has_been_silent() {
             return;
         }
         let connection = match answer {
@@ -153,6 +147,13 @@ impl Pulse {
             Answer::Refusal => Weak::new(),
         };
         self.silence_broken.send_replace(connection);
+    }
+
+    /// Until this answer.
+    fn has_been_silent(&self) -> bool {
+        let mut state = self.state();
+        state.last_answer = Instant::now();
+        mem::take(&mut state.is_silent)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

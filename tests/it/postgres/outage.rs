@@ -90,6 +90,12 @@ async fn a_database_that_says_nothing_is_a_503_in_time() {
 
         proxy.set(Weather::Fair);
         assert_eq!(instance.status(&warm).await, 200, "the first request");
+        let began = Instant::now();
+        eventually("it is caching again", async || {
+            instance.has_cached(&warm).await
+        })
+        .await;
+        assert!(began.elapsed() < Duration::from_secs(1));
     }
 }
 
