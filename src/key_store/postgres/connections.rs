@@ -133,17 +133,16 @@ impl Connections {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
-        let answer = match at_hand {
-            Some(client) => client.query(statement, parameters).await?,
-            None => {
-                let mut loan = Loan::new(self.pool.get().await?, self);
-                let answer = loan.rows(statement, parameters).await;
-                loan.is_answered = true;
-                answer?
-            }
-        };
-        self.pulse.answered();
-        Ok(answer)
+        if let Some(client) = at_hand {
+            return Ok(client.query(statement, parameters).await?);
+        }
+        let mut loan = Loan::new(self.pool.get().await?, self);
+        let answer = loan.rows(statement, parameters).await;
+        loan.is_answered = true;
+        if answer.is_ok() {
+            self.pulse.answered(loan.made_at);
+        }
+        answer
     }
 
     fn patience(&self) -> Duration {
@@ -163,6 +162,7 @@ impl Connections {
 struct Loan<'a> {
     client: Option<Object>,
     connections: &'a Connections,
+    made_at: Instant,
     since: Instant,
     is_answered: bool,
 }
@@ -170,6 +170,7 @@ struct Loan<'a> {
 impl<'a> Loan<'a> {
     fn new(client: Object, connections: &'a Connections) -> Self {
         Self {
+            made_at: Object::metrics(&client).created,
             client: Some(client),
             connections,
             since: Instant::now(),

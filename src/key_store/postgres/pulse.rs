@@ -9,15 +9,14 @@
 use std::{
     convert::Infallible,
     future::pending,
-    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -54,7 +53,7 @@ pub(super) struct Line {
 
 struct State {
     last_answer: Instant,
-    is_silent: bool,
+    silent_since: Option<Instant>,
 }
 
 enum Answer {
@@ -68,16 +67,18 @@ impl Pulse {
             line,
             state: Mutex::new(State {
                 last_answer: Instant::now(),
-                is_silent: false,
+                silent_since: None,
             }),
             trying: tokio::sync::Mutex::default(),
             silence_broken: watch::Sender::default(),
         }
     }
 
-    /// The database has answered somebody just now.
-    pub(super) fn answered(&self) {
-        if self.has_been_silent() {
+    /// The database has answered somebody just now, on a connection that was made then. If that was before the silence, there
+    /// was none but a pause, and the others will be answered too.
+    pub(super) fn answered(&self, made_at: Instant) {
+        let silent_since = self.end_silence();
+        if silent_since.is_some_and(|silent_since| silent_since < made_at) {
             self.silence_broken.send_replace(Weak::new());
         }
     }
@@ -125,13 +126,16 @@ impl Pulse {
             };
             match timeout(INTERVAL, answer).await {
                 Ok(answer) => return answer,
-                Err(_elapsed) => self.state().is_silent = true,
+                Err(_elapsed) => {
+                    let mut state = self.state();
+                    state.silent_since = Some(state.last_answer);
+                }
             }
         }
     }
 
     fn heard(&self, answer: Answer) {
-        if !self.has_been_silent() {
+        if self.end_silence().is_none() {
             return;
         }
         let connection = match answer {
@@ -149,11 +153,11 @@ impl Pulse {
         self.silence_broken.send_replace(connection);
     }
 
-    /// Until this answer.
-    fn has_been_silent(&self) -> bool {
+    /// Since when there was silence until this answer.
+    fn end_silence(&self) -> Option<Instant> {
         let mut state = self.state();
         state.last_answer = Instant::now();
-        mem::take(&mut state.is_silent)
+        state.silent_since.take()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

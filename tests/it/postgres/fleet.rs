@@ -38,9 +38,13 @@ impl Instance {
 
     /// One that waits for a database which has much to do, where a test is about something else than that.
     async fn connect_patiently(url: &str) -> Self {
-        let patience = Duration::from_secs(60);
+        Self::connect_with_deadline(url, Duration::from_secs(60)).await
+    }
+
+    pub(super) async fn connect_with_deadline(url: &str, deadline: Duration) -> Self {
         Self::connect_with(url, |cache| {
-            cache.with_ttl(60 * patience).with_load_deadline(patience)
+            let ttl = Duration::from_secs(3600);
+            cache.with_ttl(ttl).with_load_deadline(deadline)
         })
         .await
     }
