@@ -78,3 +78,24 @@ impl Error for FetchError {
         self.0.source()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn an_error_shows_every_cause() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the vault does not open")]
+        struct Sealed(#[source] io::Error);
+
+        let error = FetchError::new(Sealed(io::Error::other("its key is lost")));
+        assert_eq!(
+            error.to_string(),
+            "the vault does not open: its key is lost"
+        );
+        assert_eq!(error.source().unwrap().to_string(), "its key is lost");
+    }
+}

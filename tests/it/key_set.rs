@@ -471,17 +471,20 @@ fn refused_keys_are_counted_and_named_in_one_warning() {
         let layer = layer(KeySet::url(server.url("/jwks.json")).unwrap());
         assert_eq!(refusal(&layer, &issuer.token().sign()).await, None);
     };
-    let warnings = |set: &str| {
+    let log = |set: &str| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let mut lines = log_of(|| runtime.block_on(fetch(set)));
-        lines.retain(|line| line.level == Level::WARN);
-        lines
+        let lines = log_of(|| runtime.block_on(fetch(set)));
+        let news = lines.iter().any(|line| line.text.contains(" usable=1"));
+        assert!(news, "{lines:?}");
+        let mut warnings = lines;
+        warnings.retain(|line| line.level == Level::WARN);
+        warnings
     };
-    assert!(warnings(&issuer.jwks_json()).is_empty());
-    let [warning] = &warnings(&set.to_string())[..] else {
+    assert!(log(&issuer.jwks_json()).is_empty());
+    let [warning] = &log(&set.to_string())[..] else {
         panic!("one warning");
     };
     let text = &warning.text;
