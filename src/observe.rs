@@ -48,7 +48,7 @@ pub(crate) fn let_through(method: &Method, uri: &Uri) {
     debug!(
         target: TARGET,
         {
-            http.request.method = ?Excerpt(method.as_str()),
+            http.request.method = redact::method(method),
             url.path = ?Excerpt(&redact::path(uri.path()))
         },
         "let through: the route is public"
@@ -65,7 +65,7 @@ pub(crate) fn refused(rejection: &Rejection, parts: &Parts) {
                     cause = rejection.cause(),
                     enduser.id = rejection.principal().map(|principal| tracing::field::debug(principal.id())),
                     coverbase.org.id = rejection.principal().map(|principal| tracing::field::debug(principal.org_id().as_str())),
-                    http.request.method = ?Excerpt(parts.method.as_str()),
+                    http.request.method = redact::method(&parts.method),
                     url.path = ?Excerpt(&redact::path(parts.uri.path()))
                 },
                 $message

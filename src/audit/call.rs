@@ -10,25 +10,82 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, StatusCode, uri::PathAndQuery};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use smallvec::SmallVec;
 
 use super::{
     id::AuditRecordId,
-    text::{self, MAX_TEXT, on_one_line},
+    text::{self, MAX_TEXT, on_one_line, shown},
 };
 use crate::{principal::Principal, slot::Witness};
 
-/// As it is taken on the request's way: pointers and numbers, made text of by whoever writes the record.
+/// As it is taken on the request's way, made text of by whoever writes the record. It holds nothing of the request itself: a
+/// path is a part of the buffer that the whole head was read into.
 pub(super) struct ApiCall {
     pub(super) id: AuditRecordId,
     pub(super) method: Method,
-    pub(super) target: Option<PathAndQuery>,
     pub(super) route: OnceLock<RouteTemplate>,
-    /// The one that the request brought; else it is the record's own.
-    pub(super) request_id: Option<HeaderValue>,
     pub(super) caller: Mutex<Option<Caller>>,
+    pub(super) told: OnceLock<Told>,
     pub(super) outcome: Outcome,
+}
+
+/// What the client has written, copied when there is to be a record of it.
+pub(super) struct Told {
+    pub(super) target: CallTarget,
+    /// The id that the request brought; else it is the record's own.
+    pub(super) request_id: Option<Box<str>>,
+}
+
+/// What was called.
+pub(super) enum CallTarget {
+    /// Path and query as they came.
+    Raw(SmallVec<[u8; Self::USUAL]>),
+    /// What is to be shown of long ones.
+    Shown {
+        path: String,
+        query_params: Vec<String>,
+    },
+}
+
+impl CallTarget {
+    const USUAL: usize = 112;
+    const LONG: usize = 1_024;
+
+    pub(super) fn of(target: &str) -> Self {
+        if target.len() <= Self::LONG {
+            return Self::Raw(SmallVec::from_slice(target.as_bytes()));
+        }
+        let (path, query) = split(target);
+        Self::Shown {
+            path: text::path(path),
+            query_params: text::parameter_names(query),
+        }
+    }
+
+    fn path(&self) -> Cow<'_, str> {
+        match self {
+            Self::Raw(target) => text::path(split(as_text(target)).0).into(),
+            Self::Shown { path, .. } => path.into(),
+        }
+    }
+
+    fn query_params(&self) -> Cow<'_, [String]> {
+        match self {
+            Self::Raw(target) => text::parameter_names(split(as_text(target)).1).into(),
+            Self::Shown { query_params, .. } => query_params.into(),
+        }
+    }
+}
+
+fn split(target: &str) -> (&str, &str) {
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+/// It was text when it was copied.
+fn as_text(target: &[u8]) -> &str {
+    str::from_utf8(target).unwrap_or_default()
 }
 
 #[derive(Clone)]
@@ -102,21 +159,13 @@ impl ApiCall {
         caller.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn method(&self) -> Cow<'_, str> {
-        on_one_line(self.method.as_str(), MAX_TEXT)
-    }
-
-    pub(super) fn path(&self) -> String {
-        text::path(self.target.as_ref().map_or("", PathAndQuery::path))
-    }
-
-    pub(super) fn request_id(&self) -> String {
-        let brought = self.request_id.as_ref().and_then(|id| id.to_str().ok());
-        brought.map_or_else(|| self.id.to_string(), ToOwned::to_owned)
+    pub(super) fn request_id(&self) -> Cow<'_, str> {
+        let brought = self.told.get().and_then(|told| told.request_id.as_deref());
+        brought.map_or_else(|| self.id.to_string().into(), Cow::Borrowed)
     }
 
     pub(super) fn summary(&self) -> String {
-        let (method, path) = (self.method(), self.path());
+        let (method, path) = (self.method.as_str(), self.path());
         match self.outcome.status() {
             Some(status) => format!("{method} {path}: {status}"),
             None => format!("{method} {path}: no response"),
@@ -124,16 +173,16 @@ impl ApiCall {
     }
 
     pub(super) fn data(&self, caller: &Principal) -> Value {
-        let query = self.target.as_ref().and_then(PathAndQuery::query);
+        let query_params = self.told.get().map(|told| told.target.query_params());
         let mut data = json!({
-            "method": self.method(),
+            "method": self.method.as_str(),
             "path": self.path(),
             "route": self.route.get().map(|route| on_one_line(route.as_str(), MAX_TEXT)),
             "status": self.outcome.status(),
             "duration_ms": self.outcome.duration_ms(),
-            "query_params": text::parameter_names(query.unwrap_or_default()),
+            "query_params": query_params.unwrap_or_default(),
             "key_id": caller.key_id().map(|id| on_one_line(id.as_str(), MAX_TEXT)),
-            "key_name": caller.key_name().map(|name| on_one_line(name, MAX_TEXT)),
+            "key_name": caller.key_name().map(shown),
             "client_ip": self.caller().and_then(|caller| caller.client_ip),
             "request_id": self.request_id(),
         });
@@ -142,5 +191,10 @@ impl ApiCall {
             data.insert("user_id".to_owned(), user_id);
         }
         data
+    }
+
+    fn path(&self) -> Cow<'_, str> {
+        let told = self.told.get();
+        told.map_or(Cow::Borrowed(""), |told| told.target.path())
     }
 }

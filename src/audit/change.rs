@@ -1,10 +1,11 @@
 //! A change in the life of a key, or of the organization's allowlist (`C43`).
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
     event::AuditEventType,
-    text::{MAX_TEXT, on_one_line},
+    text::{MAX_TEXT, on_one_line, shown},
 };
 
 /// What changed, from what to what; never a secret.
@@ -15,7 +16,17 @@ pub(crate) struct Change {
     /// For people, such as `API key "ci" created`.
     pub(crate) summary: String,
     pub(crate) fields: Vec<FieldChange>,
-    pub(crate) reason: Option<String>,
+    pub(crate) reason: Option<Reason>,
+}
+
+/// What somebody wrote, no longer than it will be shown.
+#[derive(Clone, Serialize)]
+pub(crate) struct Reason(String);
+
+impl From<String> for Reason {
+    fn from(reason: String) -> Self {
+        Self(shown(&reason))
+    }
 }
 
 #[derive(Clone)]
@@ -59,12 +70,10 @@ impl Change {
         data.insert("changes".to_owned(), fields.collect());
         if let Target::ApiKey { id, name } = &self.target {
             data.insert("key_id".to_owned(), json!(on_one_line(id, MAX_TEXT)));
-            data.insert("key_name".to_owned(), json!(on_one_line(name, MAX_TEXT)));
+            data.insert("key_name".to_owned(), json!(shown(name)));
         }
         if self.event_type == AuditEventType::IntegrationDeactivated {
-            let reason = self.reason.as_deref();
-            let reason = reason.map(|reason| on_one_line(reason, MAX_TEXT));
-            data.insert("reason".to_owned(), json!(reason));
+            data.insert("reason".to_owned(), json!(self.reason));
         }
         data.into()
     }
@@ -75,7 +84,7 @@ fn bounded(value: &Value) -> Value {
     const MAX_ITEMS: usize = 100;
 
     match value {
-        Value::String(text) => json!(on_one_line(text, MAX_TEXT)),
+        Value::String(text) => json!(shown(text)),
         Value::Array(items) => {
             let mut kept: Vec<_> = items.iter().take(MAX_ITEMS).map(bounded).collect();
             if let Some(more) = items.len().checked_sub(MAX_ITEMS).filter(|more| *more > 0) {

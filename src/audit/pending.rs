@@ -8,12 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri,
+    uri::PathAndQuery,
+};
 use uuid::fmt::Hyphenated;
 
 use super::{
     AuditSink,
-    call::{ApiCall, Outcome, RouteTemplate},
+    call::{ApiCall, CallTarget, Outcome, RouteTemplate, Told},
     id::AuditRecordId,
     record::AuditRecord,
     text::is_request_id,
@@ -22,6 +25,7 @@ use crate::{
     clock::Clock,
     observe,
     principal::Principal,
+    redact,
     slot::{Slot, Witness},
 };
 
@@ -44,29 +48,35 @@ type RouteFn = dyn Fn(&Method, &Uri) -> Option<Cow<'static, str>> + Send + Sync;
 pub(super) struct PendingCall {
     shared: Arc<Shared>,
     call: Arc<ApiCall>,
+    target: Option<PathAndQuery>,
+    brought_id: Option<HeaderValue>,
     started: Instant,
 }
 
 impl PendingCall {
     #[inline]
     pub(super) fn begin<B>(shared: &Arc<Shared>, request: &mut Request<B>) -> Self {
-        let uri = original_uri(request);
-        let is_recorded = uri.path().starts_with(RECORDED);
+        let target = original_uri(request).path_and_query().cloned();
+        let is_recorded = target
+            .as_ref()
+            .is_some_and(|target| target.path().starts_with(RECORDED));
         let call = Arc::new(ApiCall {
             id: AuditRecordId::at(shared.clock.unix_millis()),
-            method: request.method().clone(),
-            target: uri.path_and_query().cloned(),
+            method: shown_method(request.method()),
             route: route_of(shared, request).map_or_else(OnceLock::new, OnceLock::from),
-            request_id: brought_id(request.headers()).cloned(),
             caller: Mutex::default(),
+            told: OnceLock::new(),
             outcome: Outcome::default(),
         });
+        let brought_id = brought_id(request.headers()).cloned();
         if is_recorded {
             make_witness(&call, request.extensions_mut());
         }
         Self {
             shared: Arc::clone(shared),
             call,
+            target,
+            brought_id,
             started: Instant::now(),
         }
     }
@@ -81,9 +91,18 @@ impl PendingCall {
         {
             call.route.get_or_init(|| route);
         }
-        let id = call.request_id.clone().or_else(|| minted_id(call.id));
+        let id = self.brought_id.clone().or_else(|| minted_id(call.id));
         if let Some(id) = id {
             response.headers_mut().insert(&X_REQUEST_ID, id);
+        }
+    }
+
+    fn told(&self) -> Told {
+        let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
+        let brought_id = self.brought_id.as_ref().and_then(|id| id.to_str().ok());
+        Told {
+            target: CallTarget::of(target),
+            request_id: brought_id.map(Into::into),
         }
     }
 }
@@ -91,16 +110,28 @@ impl PendingCall {
 impl Drop for PendingCall {
     #[inline]
     fn drop(&mut self) {
-        let Some(caller) = self.call.caller() else {
+        let call = &self.call;
+        let Some(caller) = call.caller() else {
             return;
         };
-        self.call.outcome.set_duration(self.started.elapsed());
-        let record = AuditRecord::of_call(caller.principal, Arc::clone(&self.call));
+        call.outcome.set_duration(self.started.elapsed());
+        call.told.get_or_init(|| self.told());
+        let record = AuditRecord::of_call(caller.principal, Arc::clone(call));
         let sink = &self.shared.sink;
         // A sink that panics has lost a record; the call is none the worse for it (`C35`).
         if catch_unwind(AssertUnwindSafe(|| sink.record(record))).is_err() {
             observe::audit_sink_panicked();
         }
+    }
+}
+
+#[inline]
+fn shown_method(method: &Method) -> Method {
+    let shown = redact::method(method);
+    if shown == method.as_str() {
+        method.clone()
+    } else {
+        Method::from_bytes(shown.as_bytes()).unwrap_or_default()
     }
 }
 

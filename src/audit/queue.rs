@@ -1,6 +1,7 @@
 //! The way from requests to a store: bounded, and never waited for.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     mem,
@@ -30,8 +31,11 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A batch that is refused for as long has something in it that the store will never take. Others wait behind it.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
+/// How often a batch is refused before it is tried in halves.
+const SPLIT_AFTER: u32 = 2;
+
+/// How often a single record is refused, with others taken in between, until the store is believed that it will never take it.
+const GIVE_UP_AFTER: u32 = 5;
 
 /// From [`AuditQueue::shutdown`] on, for all that is queued.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
@@ -39,9 +43,9 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 /// A bounded queue in front of an [`AuditStore`], with a writer of its own: a task that appends batches.
 ///
 /// To record is to push; it never waits. While the store fails, or takes its time, the writer tries again, with pauses
-/// of 50 ms to 1 s, and the queue fills; what comes when it is full is dropped and counted. A batch that has been refused
-/// for five minutes is dropped and counted too. Clones are one queue; when the last is gone the writer writes what is left
-/// and ends.
+/// of 50 ms to 1 s, and the queue fills; what comes when it is full is dropped and counted. So is a record that the store
+/// refuses again and again while it takes others, which do not wait for it. Clones are one queue; when the last is gone the
+/// writer writes what is left and ends.
 ///
 /// | metric (feature `metrics`) | |
 /// |---|---|
@@ -213,17 +217,22 @@ impl Shared {
         self.closed.notify_one();
     }
 
-    /// Swaps `taken`, which is empty, for all that waits. `false`: closed, and nothing is left.
-    async fn take(&self, taken: &mut Vec<AuditRecord>) -> bool {
+    /// Takes all that waits, and waits itself if `batches` has nothing to do. `false`: closed, and nothing is left.
+    async fn take(&self, batches: &mut VecDeque<Batch>) -> bool {
         loop {
             {
                 let mut queue = self.queue();
-                if !queue.waiting.is_empty() {
-                    mem::swap(&mut queue.waiting, taken);
-                    queue.writing = taken.len();
+                let mut taken = mem::take(&mut queue.waiting).into_iter();
+                queue.writing += taken.len();
+                let is_closed = queue.is_closed;
+                drop(queue);
+                while taken.len() > 0 {
+                    batches.push_back(Batch::new(taken.by_ref().take(MAX_BATCH).collect()));
+                }
+                if !batches.is_empty() {
                     return true;
                 }
-                if queue.is_closed {
+                if is_closed {
                     return false;
                 }
             }
@@ -266,27 +275,27 @@ impl<S: AuditStore> Writer<S> {
     }
 
     async fn write_all(&self) {
-        let mut taken = Vec::new();
-        while self.shared.take(&mut taken).await {
-            for batch in taken.chunks(MAX_BATCH) {
-                self.write(batch).await;
-            }
-            taken.clear();
-        }
-    }
-
-    async fn write(&self, batch: &[AuditRecord]) {
-        let begun = Instant::now();
+        let mut batches = VecDeque::new();
         let mut pause = FIRST_PAUSE;
-        loop {
+        let mut last_success = None;
+        while self.shared.take(&mut batches).await {
+            let Some(mut batch) = batches.pop_front() else {
+                continue;
+            };
             observe::audit_queue_depth(self.shared.queue().depth());
-            let Err(error) = self.append(batch).await else {
-                return self.shared.done(batch.len());
+            let Err(error) = self.append(&batch.records).await else {
+                self.shared.done(batch.records.len());
+                last_success = Some(Instant::now());
+                pause = FIRST_PAUSE;
+                continue;
             };
             observe::audit_store_failed(&error);
-            if begun.elapsed() >= GIVE_UP_AFTER {
-                self.shared.lose(batch.len(), true);
-                return self.shared.done(batch.len());
+            batch.note_refusal(last_success);
+            if batch.will_never_be_taken() {
+                self.shared.lose(batch.records.len(), true);
+                self.shared.done(batch.records.len());
+            } else {
+                batches.extend(batch.pieces());
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -303,6 +312,48 @@ impl<S: AuditStore> Writer<S> {
         timeout(DEADLINE, attempt)
             .await
             .unwrap_or_else(|_| Err(StoreError::new("it does not answer")))
+    }
+}
+
+/// Records that are appended together, and how often they have been refused. Why, the store does not say: it may be down, or
+/// there is a record among them that it will never take.
+struct Batch {
+    records: Vec<AuditRecord>,
+    refusals: u32,
+    /// Those before which it had taken others.
+    refusals_alone: u32,
+    last_refusal: Instant,
+}
+
+impl Batch {
+    fn new(records: Vec<AuditRecord>) -> Self {
+        Self {
+            records,
+            refusals: 0,
+            refusals_alone: 0,
+            last_refusal: Instant::now(),
+        }
+    }
+
+    fn note_refusal(&mut self, last_success: Option<Instant>) {
+        let is_alone = last_success.is_some_and(|success| success >= self.last_refusal);
+        self.refusals += 1;
+        self.refusals_alone += u32::from(is_alone);
+        self.last_refusal = Instant::now();
+    }
+
+    fn will_never_be_taken(&self) -> bool {
+        self.records.len() == 1 && self.refusals_alone >= GIVE_UP_AFTER
+    }
+
+    /// In halves, if it has been refused too often as a whole.
+    fn pieces(mut self) -> Vec<Self> {
+        let half = self.records.len() / 2;
+        if self.refusals < SPLIT_AFTER || half == 0 {
+            return vec![self];
+        }
+        let rest = self.records.split_off(half);
+        vec![Self::new(self.records), Self::new(rest)]
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     change::Change,
     event::AuditEventType,
     id::AuditRecordId,
-    text::{MAX_TEXT, on_one_line},
+    text::{MAX_TEXT, on_one_line, shown},
 };
 use crate::{org_id::OrgId, principal::Principal};
 
@@ -127,8 +127,7 @@ impl AuditRecord {
 
     /// A user's token does not say their name.
     fn actor_name(&self) -> Option<String> {
-        let name = self.actor.key_name()?;
-        Some(on_one_line(name, MAX_TEXT).into_owned())
+        self.actor.key_name().map(shown)
     }
 
     fn target_type(&self) -> &'static str {
@@ -140,7 +139,7 @@ impl AuditRecord {
 
     fn target_id(&self) -> String {
         match &self.event {
-            Event::Call(call) => call.request_id(),
+            Event::Call(call) => call.request_id().into_owned(),
             Event::Change(change) => on_one_line(change.target.id(), MAX_TEXT).into_owned(),
         }
     }
@@ -148,7 +147,7 @@ impl AuditRecord {
     fn summary(&self) -> String {
         match &self.event {
             Event::Call(call) => call.summary(),
-            Event::Change(change) => on_one_line(&change.summary, MAX_TEXT).into_owned(),
+            Event::Change(change) => shown(&change.summary),
         }
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::redact::{self, REDACTED, looks_like_a_credential};
+use crate::redact;
 
 /// The longest path, in bytes.
 pub(super) const MAX_PATH: usize = 2_048;
@@ -12,8 +12,9 @@ pub(super) const MAX_PATH: usize = 2_048;
 /// The longest of other texts, in bytes: names of parameters and keys, ids, reasons.
 pub(super) const MAX_TEXT: usize = 512;
 
-/// The most names of parameters of one call.
+/// The most names of parameters of one call, and the most bytes of them, but for the last.
 const MAX_NAMES: usize = 64;
+const MAX_OF_NAMES: usize = 2_048;
 
 /// `text` without control characters and what a terminal or an editor takes for a line break or a change of direction,
 /// cut to `max` bytes.
@@ -31,6 +32,11 @@ pub(super) fn on_one_line(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(kept.replace(is_odd, "\u{fffd}") + ellipsis)
 }
 
+/// `text` without the credentials in it, on one line.
+pub(super) fn shown(text: &str) -> String {
+    on_one_line(&redact::text(text), MAX_TEXT).into_owned()
+}
+
 fn is_odd(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -44,19 +50,16 @@ pub(super) fn path(path: &str) -> String {
 /// The names in a query, decoded, each once, in the order of their first occurrence; never a value (`C35`).
 pub(super) fn parameter_names(query: &str) -> Vec<String> {
     let mut names = Vec::new();
+    let mut length = 0;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
         let spaced = name.replace('+', " ");
-        let decoded = percent_decode_str(&spaced).decode_utf8_lossy();
-        let name = if looks_like_a_credential(&decoded) {
-            REDACTED.to_owned()
-        } else {
-            on_one_line(&decoded, MAX_TEXT).into_owned()
-        };
+        let name = shown(&percent_decode_str(&spaced).decode_utf8_lossy());
         if !names.contains(&name) {
+            length += name.len();
             names.push(name);
         }
-        if names.len() == MAX_NAMES {
+        if names.len() == MAX_NAMES || length > MAX_OF_NAMES {
             break;
         }
     }
@@ -68,8 +71,7 @@ pub(super) fn parameter_names(query: &str) -> Vec<String> {
 pub(super) fn is_request_id(value: &[u8]) -> bool {
     (1..=128).contains(&value.len())
         && value.iter().all(u8::is_ascii_graphic)
-        && !value.starts_with(b"ak_")
-        && !value.starts_with(b"eyJ")
+        && str::from_utf8(value).is_ok_and(|value| !redact::holds_credential(value))
 }
 
 #[cfg(test)]
@@ -115,6 +117,8 @@ mod tests {
             "a\u{7f}",
             &"x".repeat(129),
             secret.expose_secret(),
+            &format!("key={}", secret.expose_secret()),
+            "t=eyJhbGciOi.eyJzdWIi.c2ln",
         ] {
             assert!(!is_request_id(odd.as_bytes()), "{odd}");
         }
@@ -130,5 +134,9 @@ mod tests {
         );
         let many: String = (0..1000).map(|n| format!("p{n}=1&")).collect();
         assert_eq!(parameter_names(&many).len(), MAX_NAMES);
+        let long: String = (0..64)
+            .map(|n| format!("{n}{}&", "x".repeat(500)))
+            .collect();
+        assert_eq!(parameter_names(&long).len(), 5);
     }
 }

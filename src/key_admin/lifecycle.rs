@@ -54,7 +54,7 @@ impl KeyAdmin {
             target: target(key),
             summary: format!("API key {:?} revoked", key.name()),
             fields: vec![field("revoked", json!(false), json!(true))],
-            reason,
+            reason: reason.map(Into::into),
         });
     }
 

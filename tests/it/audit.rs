@@ -13,6 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use coverbase_auth::{
     CoverbaseAuthLayer, KeyRecord, Lookup, OrgId, PeerAddr, RequireLayer, Requirement, Role, Scope,
     StoreError,
@@ -22,7 +23,7 @@ use coverbase_auth::{
     },
     key_admin::{CreateKey, RevokeKey, SetAllowlist},
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -628,21 +629,77 @@ async fn shutdown_ends() {
     }
 }
 
-// A batch that the store will never take is not in the way for ever.
-#[tokio::test(start_paused = true)]
-async fn a_poisonous_batch_is_given_up() {
-    let down = Flapping::down_for(Duration::from_secs(299), Fault::Fails);
-    let queue = AuditQueue::spawn(down.clone());
-    let poisoned = Flapping::down_for(Duration::from_secs(310), Fault::Fails);
-    let given_up = AuditQueue::spawn(poisoned.clone());
-    for sink in [&queue, &given_up] {
-        let auth = CoverbaseAuthLayer::new(store(record()));
-        let stack = (AuditLayer::new(sink.clone()), auth).layer(service_fn(empty));
-        stack.oneshot(bearer(KEY)).await.unwrap();
+/// A store that will never take the records of one organization, nor any beside them.
+#[derive(Debug, Clone)]
+struct Picky {
+    log: MemoryAuditLog,
+    refused: &'static str,
+}
+
+#[async_trait]
+impl AuditStore for Picky {
+    async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
+        if batch
+            .iter()
+            .any(|record| *record.org_id() == self.refused.into())
+        {
+            return Err(StoreError::new("invalid byte sequence"));
+        }
+        self.log.append(batch).await
     }
-    tokio::time::sleep(Duration::from_secs(320)).await;
-    assert_eq!((total(&down).await, queue.dropped()), (1, 0));
-    assert_eq!((total(&poisoned).await, given_up.dropped()), (0, 1));
+}
+
+#[async_trait]
+impl AuditLog for Picky {
+    async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        self.log.query(org_id, query).await
+    }
+}
+
+// C34: what cannot be stored takes nothing else with it, and holds nothing up.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_never_taken_is_the_only_one_that_is_lost() {
+    const STRANGE: &str = "org_strange";
+
+    let picky = Picky {
+        log: MemoryAuditLog::new(),
+        refused: STRANGE,
+    };
+    let queue = AuditQueue::spawn(picky.clone());
+    let stack_of = |org_id: &str| {
+        let auth = CoverbaseAuthLayer::new(store(KeyRecord::new(KEY_ID, org_id)));
+        (AuditLayer::new(queue.clone()), auth).layer(service_fn(empty))
+    };
+    let (good, strange) = (stack_of(ORG), stack_of(STRANGE));
+    for n in 0..600 {
+        let stack = if n % 250 == 7 { &strange } else { &good };
+        stack.clone().oneshot(bearer(KEY)).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(total(&picky.log).await, 597, "all others");
+    // The rest is given up when the store goes on to take what comes after it.
+    for _ in 0..5 {
+        good.clone().oneshot(bearer(KEY)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!((total(&picky.log).await, queue.dropped()), (602, 3));
+    assert_eq!(queue.depth(), 0);
+}
+
+// Its twin: of what a store that is down refuses nothing is lost, however long it is down.
+#[tokio::test(start_paused = true)]
+async fn a_record_waits_for_its_store_for_an_hour() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let down = Flapping::down_for(Duration::from_secs(3_600), fault);
+        let queue = AuditQueue::spawn(down.clone());
+        let auth = CoverbaseAuthLayer::new(store(record()));
+        let stack = (AuditLayer::new(queue.clone()), auth).layer(service_fn(empty));
+        for _ in 0..400 {
+            stack.clone().oneshot(bearer(KEY)).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(3_620)).await;
+        assert_eq!((total(&down).await, queue.dropped()), (400, 0), "{fault:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -691,6 +748,89 @@ async fn a_record_is_one_line_of_bounded_length() {
         assert!(line.len() < 10_000, "{} bytes", line.len());
         let parsed: Value = serde_json::from_str(line).unwrap();
         assert!(!parsed.to_string().contains(r"\n") && !parsed.to_string().contains(r"\u001b"));
+    }
+}
+
+/// What a request's head was read into.
+struct Head(
+    &'static str,
+    #[expect(dead_code, reason = "it is counted")] Arc<()>,
+);
+
+impl AsRef<[u8]> for Head {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+// T14: a head may have 400 kB, and lies in one buffer; a record keeps what it will write.
+#[tokio::test]
+async fn a_record_holds_nothing_of_the_request_itself() {
+    let log = MemoryAuditLog::new();
+    let auth = CoverbaseAuthLayer::new(store(record()));
+    let stack = (AuditLayer::new(log.clone()), auth).layer(service_fn(empty));
+    let in_use = Arc::new(());
+    let head = |text| Bytes::from_owner(Head(text, Arc::clone(&in_use)));
+    let mut request = bearer(KEY);
+    *request.uri_mut() = Uri::from_maybe_shared(head("/v1/reports?page=2")).unwrap();
+    let id = HeaderValue::from_maybe_shared(head("req_1")).unwrap();
+    request.headers_mut().insert("x-request-id", id);
+    drop(stack.oneshot(request).await.unwrap());
+
+    assert_eq!(Arc::strong_count(&in_use), 1);
+    let data = &records(&log).await[0]["data"];
+    let expected = ("/v1/reports".into(), json!(["page"]), "req_1".into());
+    assert_eq!(
+        (&data["path"], &data["query_params"], &data["request_id"]),
+        (&expected.0, &expected.1, &expected.2)
+    );
+}
+
+// C33: wherever people write a secret by mistake.
+#[tokio::test]
+async fn a_credential_that_somebody_wrote_is_not_recorded() {
+    let audited = Audited::new();
+    let key = audited.service.create(r#"{"name":"ops"}"#).await;
+    let leaked = key.secret.expose_secret();
+    let token = "eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl";
+    let named = format!(r#"{{"name":"formerly {leaked}"}}"#);
+    let created = audited.service.create(&named).await;
+    let reason = format!("{token} and {leaked} were in a chat");
+    let admin = audited.service.admin().await;
+    let request = json!({"reason": reason}).to_string();
+    let request = RevokeKey::from_json(request.as_bytes()).unwrap();
+    let revocation = audited
+        .service
+        .key_admin
+        .revoke(&admin, &created.id, request);
+    revocation.await.unwrap();
+    for uri in [
+        format!("/v1/x/token={token}"),
+        format!("/v1/utils/authtest?a;token:{token}&{leaked}"),
+        format!("/v1/x/key={leaked}"),
+    ] {
+        audited.get(&uri, leaked).await;
+    }
+    let mut request = bearer(leaked).map(|()| axum::body::Body::empty());
+    *request.uri_mut() = Uri::from_static("/v1/utils/authtest");
+    *request.method_mut() = Method::from_bytes(leaked.as_bytes()).unwrap();
+    let id = HeaderValue::from_str(&format!("key={leaked}")).unwrap();
+    request.headers_mut().insert("x-request-id", id);
+    let answer = audited.ask(request).await;
+    assert_ne!(answer.headers()["x-request-id"], format!("key={leaked}"));
+
+    let written = Value::from(audited.records().await).to_string();
+    assert!(
+        !written.contains(leaked) && !written.contains("c2lnbmF0dXJl"),
+        "{written}"
+    );
+    for shown in [
+        "formerly [redacted]",
+        "[redacted] and [redacted] were in a chat",
+        "a;token:[redacted]",
+        r#""method":"_OTHER""#,
+    ] {
+        assert!(written.contains(shown), "{shown}: {written}");
     }
 }
 
