@@ -262,6 +262,11 @@ impl Principal {
         }
     }
 
+    /// When the key expires, in Unix seconds; `None` for one that does not, and for a user.
+    pub(crate) fn expires_at(&self) -> Option<u64> {
+        self.as_service_account()?.expires_at.unix_seconds()
+    }
+
     pub(crate) fn into_identity(self) -> Identity {
         self.identity
     }

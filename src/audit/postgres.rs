@@ -50,40 +50,51 @@ impl AuditStore for PostgresStore {
     }
 }
 
+/// A search goes on, and keeps its turn, when nobody waits for it any more: the database goes on with it as well.
 #[async_trait]
 impl AuditLog for PostgresStore {
     async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
-        let search = query.search.as_deref().unwrap_or_default();
-        // No text in PostgreSQL has a NUL in it.
-        if org_id.as_str().contains('\0') || search.contains('\0') {
-            return Ok(AuditPage::new(Vec::new(), 0));
-        }
-        let types = query.admitted_types();
-        let types: Vec<_> = types.into_iter().map(AuditEventType::as_str).collect();
-        let (first, last) = window(query);
-        let rows = self
-            .read(
-                QUERY,
-                &[
-                    &org_id.as_str(),
-                    &first.as_bytes().as_slice(),
-                    &last.as_bytes().as_slice(),
-                    &types,
-                    &search,
-                    &bigint(query.limit),
-                    &bigint(query.offset),
-                ],
-            )
-            .await?;
-        let Some(row) = rows.first() else {
-            return Ok(AuditPage::new(Vec::new(), 0));
-        };
-        let total: i64 = row.try_get("total").map_err(unreadable)?;
-        let entries: Vec<String> = row.try_get("entries").map_err(unreadable)?;
-        let entries = entries.into_iter().map(AuditEntry::from_json);
-        let entries = entries.collect::<Result<_, _>>().map_err(StoreError::new)?;
-        Ok(AuditPage::new(entries, u64::try_from(total).unwrap_or(0)))
+        let (store, org_id, query) = (self.clone(), org_id.clone(), query.clone());
+        let page = tokio::spawn(async move { page(&store, &org_id, &query).await });
+        page.await.map_err(StoreError::new)?
     }
+}
+
+async fn page(
+    store: &PostgresStore,
+    org_id: &OrgId,
+    query: &AuditQuery,
+) -> Result<AuditPage, StoreError> {
+    let search = query.search.as_deref().unwrap_or_default();
+    // No text in PostgreSQL has a NUL in it.
+    if org_id.as_str().contains('\0') || search.contains('\0') {
+        return Ok(AuditPage::new(Vec::new(), 0));
+    }
+    let types = query.admitted_types();
+    let types: Vec<_> = types.into_iter().map(AuditEventType::as_str).collect();
+    let (first, last) = window(query);
+    let rows = store
+        .read_at_length(
+            QUERY,
+            &[
+                &org_id.as_str(),
+                &first.as_bytes().as_slice(),
+                &last.as_bytes().as_slice(),
+                &types,
+                &search,
+                &bigint(query.limit),
+                &bigint(query.offset),
+            ],
+        )
+        .await?;
+    let Some(row) = rows.first() else {
+        return Ok(AuditPage::new(Vec::new(), 0));
+    };
+    let total: i64 = row.try_get("total").map_err(unreadable)?;
+    let entries: Vec<String> = row.try_get("entries").map_err(unreadable)?;
+    let entries = entries.into_iter().map(AuditEntry::from_json);
+    let entries = entries.collect::<Result<_, _>>().map_err(StoreError::new)?;
+    Ok(AuditPage::new(entries, u64::try_from(total).unwrap_or(0)))
 }
 
 /// The least and the greatest id that a record of the window can have.

@@ -1,7 +1,10 @@
 //! The log in the file of a [`RedbStore`], beside its keys.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use redb::{Error, ReadTransaction, WriteTransaction};
+use tokio::time::timeout;
 
 use super::{AuditEntry, AuditLog, AuditPage, AuditQuery, AuditRecord, AuditStore};
 use crate::{
@@ -15,15 +18,23 @@ use crate::{
 /// How many records one query looks at: enough for most logs, and a second's work.
 const MAX_SCANNED: usize = 1_000_000;
 
+/// How long a query waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Kept for good: nothing is ever deleted, and the file grows by some two kilobytes for each call.
 ///
 /// A query looks at the newest million records of its window. What it cannot reach from there, a narrower window does.
 #[async_trait]
 impl AuditLog for RedbStore {
     async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        let turn = timeout(PATIENCE, self.log_reader()).await;
+        let turn = turn.map_err(StoreError::new)??;
         let snapshot = self.snapshot().await?;
         let (org_id, query) = (org_id.clone(), query.clone());
-        let page = tokio::task::spawn_blocking(move || page(&snapshot, &org_id, &query));
+        let page = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            page(&snapshot, &org_id, &query)
+        });
         page.await
             .map_err(StoreError::new)?
             .map_err(StoreError::new)

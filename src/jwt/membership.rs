@@ -72,6 +72,9 @@ impl Membership {
         if self.org_id.as_str().is_empty() {
             return Err("its organization is empty");
         }
+        if !is_id(self.org_id.as_str()) || !is_id(user_id) {
+            return Err("an id in it has more than 255 bytes, or control characters");
+        }
         Ok(Principal::user(UserIdentity {
             org_id: self.org_id,
             org_slug: self.org_slug,
@@ -81,6 +84,11 @@ impl Membership {
             scopes: self.scopes,
         }))
     }
+}
+
+/// What stores and logs can hold as it is; longer ones no issuer may give its users (OpenID Connect Core §2).
+fn is_id(id: &str) -> bool {
+    id.len() <= 255 && !id.chars().any(char::is_control)
 }
 
 /// The claims of a token whose signature, issuer, dates and audience are good, for
@@ -251,6 +259,22 @@ mod tests {
         assert_eq!(org.required_string("id").unwrap(), "org_acme");
         assert!(claims.object("absent").unwrap().is_none());
         assert!(claims.object("name").is_err());
+    }
+
+    // C15, T13: no store could keep a record of such a caller.
+    #[test]
+    fn an_id_is_short_and_of_printing_characters() {
+        let principal =
+            |org_id: &str, user_id: &str| Membership::new(org_id).into_principal(user_id);
+        let longest = "x".repeat(255);
+        for (good, bad) in [
+            ("org_acme", "org_\u{0}acme"),
+            ("org ä", "org_\n"),
+            (&*longest, &*format!("{longest}x")),
+        ] {
+            assert!(principal(good, "user_1").is_ok() && principal("org_acme", good).is_ok());
+            assert!(principal(bad, "user_1").is_err() && principal("org_acme", bad).is_err());
+        }
     }
 
     // C33

@@ -195,8 +195,8 @@ impl KeyAdmin {
     /// Replaces a live key by a new one with the same scopes and the lifetime that was left (`C40`). From the answer on
     /// the old secret opens nothing.
     ///
-    /// A key may not rotate one that can do more than itself: the answer holds the new secret, and a leaked key would
-    /// widen its own rights by it (`C19`).
+    /// A key may not rotate one that can do more than itself, or can do it for longer: the answer holds the new secret, and a
+    /// leaked key would widen its own rights by it (`C19`).
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl KeyAdmin {
         let rotated = rotated
             .filter(|record| record.is_live_at(now))
             .ok_or(RejectionKind::ApiKeyNotFound)?;
-        if !may_hold(caller, rotated.scopes()) {
+        if !may_hold(caller, &rotated) {
             return Err(RejectionKind::ScopeGrantForbidden.into());
         }
 
@@ -351,9 +351,14 @@ fn may_grant_scopes(caller: &Principal) -> bool {
     caller.kind() == PrincipalKind::User && caller.role() == Some(&Role::ADMIN)
 }
 
-/// Whether handing `caller` a secret that carries `scopes` widens nobody's rights.
-fn may_hold(caller: &Principal, scopes: &Scopes) -> bool {
-    may_grant_scopes(caller) || caller.scopes().contains_all(scopes)
+/// Whether handing `caller` the secret of `key` widens nobody's rights: it has no scope that they have not, and none for longer.
+fn may_hold(caller: &Principal, key: &KeyRecord) -> bool {
+    let lasts_longer = caller
+        .expires_at()
+        .is_some_and(|end| key.expires_at().is_none_or(|expires_at| expires_at > end));
+    may_grant_scopes(caller)
+        || key.scopes().is_empty()
+        || (caller.scopes().contains_all(key.scopes()) && !lasts_longer)
 }
 
 fn own_organization(caller: &Principal, org_id: &OrgId) -> Result<(), RejectionKind> {

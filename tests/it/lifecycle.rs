@@ -584,6 +584,42 @@ async fn a_key_rotates_none_that_can_do_more_than_itself() {
     assert_eq!(&itself.created.scopes, caller.scopes());
 }
 
+// C19: nor may one that is about to expire get hold of what lasts.
+#[tokio::test]
+async fn a_key_rotates_none_that_outlives_it() {
+    const MANAGER: &str = r#"["keys:manage"]"#;
+
+    let service = Service::new();
+    let of_lifetime = async |scopes: &str, seconds: Option<u64>| {
+        let lifetime = json!(seconds);
+        let body =
+            format!(r#"{{"name":"ci","scopes":{scopes},"seconds_until_expiration":{lifetime}}}"#);
+        service.create(&body).await
+    };
+    let key = of_lifetime(MANAGER, Some(600)).await;
+    let caller = service.principal(key.secret.expose_secret()).await.unwrap();
+    for (scopes, seconds, is_allowed) in [
+        (MANAGER, Some(60), true),
+        (MANAGER, Some(600), true),
+        (MANAGER, Some(601), false),
+        (MANAGER, None, false),
+        ("[]", None, true),
+    ] {
+        let target = of_lifetime(scopes, seconds).await;
+        let rotated = service.rotate(&caller, &target.id).await;
+        if is_allowed {
+            assert!(rotated.is_ok(), "{scopes} {seconds:?}");
+        } else {
+            assert_eq!(rejection(rotated), RejectionKind::ScopeGrantForbidden);
+            assert!(service.opens(&target.secret).await, "nothing has changed");
+        }
+    }
+    assert!(service.rotate(&caller, &key.id).await.is_ok(), "itself");
+    let lasting = service.service_account(&[Scope::KEYS_MANAGE]).await;
+    let target = of_lifetime(MANAGER, None).await;
+    assert!(service.rotate(&lasting, &target.id).await.is_ok());
+}
+
 // C40, T21
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_rotations_of_one_key_one_wins() {

@@ -9,6 +9,8 @@ use std::{
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, tokio_postgres::Row,
 };
+#[cfg(feature = "audit")]
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_postgres::{Client, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -28,6 +30,9 @@ pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 pub(super) struct Connections {
     pool: Pool,
+    /// How many readers there may be at a time who take long.
+    #[cfg(feature = "audit")]
+    long_readers: Semaphore,
     pulse: Pulse,
     schema: String,
     timeout: Duration,
@@ -55,6 +60,8 @@ impl Connections {
             .build();
         Ok(Self {
             pool: pool.map_err(Failure::new)?,
+            #[cfg(feature = "audit")]
+            long_readers: Semaphore::new((config.connections / 4).max(1)),
             pulse,
             schema: config.schema.clone(),
             timeout: config.timeout,
@@ -100,6 +107,19 @@ impl Connections {
             }
         })
         .await
+    }
+
+    /// The rows of a statement that changes nothing and may take long. Readers of this kind have a quarter of the connections:
+    /// whoever searches an organization's log keeps no other organization's key waiting.
+    #[cfg(feature = "audit")]
+    pub(super) async fn read_at_length(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Failure> {
+        let turn = self.in_time(async { self.long_readers.acquire().await.map_err(Failure::new) });
+        let _turn = turn.await?;
+        self.read(statement, parameters).await
     }
 
     /// The rows of a statement that changes something. It is never sent twice.
@@ -186,12 +206,17 @@ impl<'a> Loan<'a> {
 }
 
 /// Whoever has waited for so long and then leaves has found a connection that may be dead: nobody else is to wait behind that
-/// statement, nor to find out the same of the others. A caller who hangs up earlier costs no connection.
+/// statement, nor to find out the same of the others, unless those are being answered. A caller who hangs up earlier costs no
+/// connection.
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        if !self.is_answered && self.since.elapsed() > self.connections.patience() {
-            drop(self.client.take().map(Object::take));
-            self.connections.retire_idle(self.since);
+        let connections = self.connections;
+        if self.is_answered || self.since.elapsed() <= connections.patience() {
+            return;
+        }
+        drop(self.client.take().map(Object::take));
+        if !connections.pulse.has_answered_since(self.since) {
+            connections.retire_idle(self.since);
         }
     }
 }

@@ -198,12 +198,26 @@ impl PostgresStore {
     }
 
     /// The rows of a statement that changes nothing.
-    pub(crate) async fn read(
+    async fn read(
         &self,
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, StoreError> {
         Ok(self.shared.connections.read(statement, parameters).await?)
+    }
+
+    /// The rows of a statement that changes nothing and may take long.
+    #[cfg(feature = "audit")]
+    pub(crate) async fn read_at_length(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let rows = self
+            .shared
+            .connections
+            .read_at_length(statement, parameters);
+        Ok(rows.await?)
     }
 
     /// The rows of a statement that changes something.

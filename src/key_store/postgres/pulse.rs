@@ -94,8 +94,10 @@ impl Pulse {
 
     /// Finds out whether there is silence, and when it ends, whenever nobody has been answered for as long as `patience`.
     pub(super) async fn listen(&self, patience: Duration) -> Infallible {
+        let mut pause = patience;
         loop {
-            sleep(patience).await;
+            sleep(pause).await;
+            pause *= 2;
             let doubted_at = Instant::now();
             if self.has_answered_since(doubted_at - patience) {
                 continue;
@@ -108,7 +110,7 @@ impl Pulse {
         }
     }
 
-    fn has_answered_since(&self, moment: Instant) -> bool {
+    pub(super) fn has_answered_since(&self, moment: Instant) -> bool {
         self.state().last_answer >= moment
     }
 

@@ -8,8 +8,12 @@ mod tables;
 mod tests;
 
 use std::path::Path;
+#[cfg(feature = "audit")]
+use std::sync::Arc;
 
 use async_trait::async_trait;
+#[cfg(feature = "audit")]
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::error::{OpenError, OpenErrorKind};
 #[cfg(feature = "audit")]
@@ -58,7 +62,13 @@ use crate::{
 pub struct RedbStore {
     memory: MemoryStore,
     keeper: Keeper,
+    #[cfg(feature = "audit")]
+    log_readers: Arc<Semaphore>,
 }
+
+/// How many searches of the log are under way at a time: each takes a processor for itself.
+#[cfg(feature = "audit")]
+const MAX_LOG_READERS: usize = 2;
 
 impl RedbStore {
     /// Opens the file, makes it where there is none, brings it to this version's schema, and reads the keys.
@@ -79,7 +89,12 @@ impl RedbStore {
         let keys = Keys::open(file, memory.clone())?;
         let keeper = Keeper::spawn(keys)
             .map_err(|error| OpenError::new(&path, OpenErrorKind::Unusable, error))?;
-        Ok(Self { memory, keeper })
+        Ok(Self {
+            memory,
+            keeper,
+            #[cfg(feature = "audit")]
+            log_readers: Arc::new(Semaphore::new(MAX_LOG_READERS)),
+        })
     }
 
     /// Writes what is behind: when keys were last used.
@@ -119,6 +134,12 @@ impl RedbStore {
     ) -> Result<(), StoreError> {
         let change = |tables: &tables::Tables<'_>| change(tables.0);
         self.keeper.ask(|keys| keys.commit(change)).await
+    }
+
+    /// A turn to search the log, for as long as it is held.
+    pub(crate) async fn log_reader(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let turn = Arc::clone(&self.log_readers).acquire_owned();
+        turn.await.map_err(StoreError::new)
     }
 
     /// The file as it is now, to be read on another thread while changes go on.

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coverbase_auth::{ApiKey, Environment, KeyRecord, KeyRegistry, KeyStore};
+use coverbase_auth::{
+    ApiKey, AuditLog, Environment, KeyRecord, KeyRegistry, KeyStore, audit::AuditQuery,
+};
 use http::{StatusCode, header::RETRY_AFTER};
 use tokio::task::JoinSet;
 
@@ -183,6 +185,44 @@ async fn while_statements_hang_a_warm_key_works_until_its_time_is_over() {
 
     transaction.rollback().await.unwrap();
     assert_eq!(instance.status(&warm).await, 200, "the first request");
+}
+
+// C6, T14: whoever searches the log of one organization keeps no other's keys waiting, nor does it help to hang up.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: tests/run"]
+async fn searches_of_the_log_leave_connections_for_keys() {
+    let database = shared().database_alone().await;
+    let instance = Instance::connect_with_deadline(&database.url(), Duration::from_secs(1)).await;
+    let (_, key) = warm_key(&database, &[&instance]).await;
+    let mut client = database.client().await;
+    let transaction = client.transaction().await.unwrap();
+    let lock = "LOCK TABLE coverbase_auth.audit_records IN ACCESS EXCLUSIVE MODE";
+    transaction.batch_execute(lock).await.unwrap();
+
+    let mut searches = JoinSet::new();
+    for n in 0..80 {
+        let store = instance.store.clone();
+        searches.spawn(async move {
+            let query = AuditQuery::default();
+            let curious = "org_curious".into();
+            let search = store.query(&curious, &query);
+            // Every other one hangs up.
+            let patience = Duration::from_millis(if n % 2 == 0 { 150 } else { 60_000 });
+            tokio::time::timeout(patience, search).await.is_ok()
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let observer = database.client().await;
+    let waiting = observer.query(waiting, &[]).await.unwrap();
+    assert_eq!(waiting.len(), 4, "a quarter of the connections");
+    instance.cache.flush();
+    assert_eq!(instance.status(&key).await, 200);
+
+    transaction.rollback().await.unwrap();
+    searches.join_all().await;
+    let page = instance.store.query(&acme(), &AuditQuery::default()).await;
+    assert_eq!(page.unwrap().total, 0, "it is there again");
 }
 
 /// A database that comes and goes with every other request.
