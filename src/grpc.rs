@@ -35,8 +35,8 @@ impl GrpcStatus {
     }
 }
 
-impl Render for GrpcStatus {
-    fn render(&self, rejection: &Rejection, _request: &Parts) -> Response<Bytes> {
+impl GrpcStatus {
+    pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
         let answer = rejection.kind().answer();
         let mut response = Response::new(Bytes::new());
         let headers = response.headers_mut();
@@ -47,6 +47,12 @@ impl Render for GrpcStatus {
             headers.insert(GRPC_MESSAGE, message);
         }
         response
+    }
+}
+
+impl Render for GrpcStatus {
+    fn render(&self, rejection: &Rejection, _request: &Parts) -> Response<Bytes> {
+        self.answer(rejection)
     }
 }
 

@@ -41,7 +41,7 @@
 //! | users of a dashboard too | [`JwtVerifier`] with a [`KeySet`] |
 //! | to hold keys to networks, behind proxies | [`ClientIpSource`] |
 //! | routes on which customers manage their keys | [`axum::routes`], or [`KeyAdmin`] behind routes of mine |
-//! | a record of every call | [`AuditLayer`] |
+//! | a record of every authenticated call of `/v1/*` | [`AuditLayer`] |
 //! | refusals in another form | [`ProblemJson`], [`Negotiated`], [`Render`] |
 //! | to test all that | [`testing`], and [the manual](manual::testing) |
 //!
@@ -64,7 +64,7 @@
 //! | `jwks` | key sets that are fetched from their issuer, and again when it rotates them |
 //! | `redb` | keys and the audit log in one file |
 //! | `postgres`, `cache` | keys and the audit log in PostgreSQL for a fleet; a cache in front of any store |
-//! | `audit` | a record of each authenticated call |
+//! | `audit` | a record of each authenticated call of `/v1/*` |
 //! | `metrics` | counters by the `metrics` facade |
 //! | `test-util` | for tests: principals, tokens, a clock, a store that fails, the tests of stores |
 //! | `full` | all of them |
@@ -176,9 +176,11 @@ pub use self::{
 
 #[cfg(all(
     doctest,
+    feature = "audit",
     feature = "axum",
     feature = "jwt",
     feature = "postgres",
+    feature = "test-util",
     feature = "tonic"
 ))]
 #[doc = include_str!("../README.md")]

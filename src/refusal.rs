@@ -44,7 +44,11 @@ pub(crate) fn respond_to<B>(
 
 /// The contract's envelope, for a refusal that is no longer beside its request.
 pub(crate) fn envelope(rejection: Rejection) -> Response<Bytes> {
-    let mut response = JsonEnvelope::new().answer(&rejection);
+    let mut response = if rejection.is_of_grpc() {
+        GrpcStatus::new().answer(&rejection)
+    } else {
+        JsonEnvelope::new().answer(&rejection)
+    };
     complete(&mut response, rejection);
     response
 }

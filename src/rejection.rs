@@ -30,6 +30,7 @@ pub struct Rejection {
     kind: RejectionKind,
     cause: &'static str,
     credential: Presented,
+    is_of_grpc: bool,
     required: Scopes,
     principal: Option<Principal>,
 }
@@ -207,9 +208,20 @@ impl Rejection {
             kind,
             cause,
             credential: kind.mostly_presented(),
+            is_of_grpc: false,
             required: Scopes::new(),
             principal: None,
         }
+    }
+
+    /// Remembers whether it is a gRPC client that it is for, where it leaves its request before it is answered (`C32`).
+    #[cfg(feature = "axum")]
+    pub(crate) fn of_grpc(self, is_of_grpc: bool) -> Self {
+        Self { is_of_grpc, ..self }
+    }
+
+    pub(crate) const fn is_of_grpc(&self) -> bool {
+        self.is_of_grpc
     }
 
     /// Remembers whose request it was: the credential had been resolved before the refusal (`C34`).

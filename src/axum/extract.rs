@@ -8,6 +8,7 @@ use http::request::Parts;
 
 use crate::{
     caller::{ServiceAccount, User},
+    grpc::is_grpc,
     key_admin::KeyAdminError,
     observe,
     org_id::OrgId,
@@ -106,7 +107,10 @@ impl<S: Sync> FromRequestParts<S> for OrgId {
 }
 
 fn logged<T>(extracted: Result<T, Rejection>, parts: &Parts) -> Result<T, Rejection> {
-    extracted.inspect_err(|rejection| observe::refused(rejection, parts))
+    extracted.map_err(|rejection| {
+        observe::refused(&rejection, parts);
+        rejection.of_grpc(is_grpc(&parts.headers))
+    })
 }
 
 /// The principal of the request, for handlers that serve public routes, or routes outside of the layer, too.
@@ -121,7 +125,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Principal {
     }
 }
 
-/// The contract's envelope (`C29`).
+/// The contract's envelope (`C29`); to a gRPC request whose extractor has refused it, a gRPC status (`C32`).
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         refusal::envelope(self).map(axum::body::Body::from)

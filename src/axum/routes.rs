@@ -9,6 +9,7 @@ use axum::{
         DefaultBodyLimit, FromRequestParts, Path, Request, State,
         rejection::{BytesRejection, PathRejection},
     },
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
@@ -23,6 +24,7 @@ use super::openapi;
 use crate::{
     api_key::KeyId,
     client_ip::ClientIpSource,
+    grpc::is_grpc,
     key_admin::{
         CreateKey, CreatedKey, KeyAdmin, KeyAdminError, KeySummary, Organization, RevokeKey,
         RotatedKey, SetAllowlist,
@@ -189,12 +191,24 @@ impl Routes {
 /// else (`C44`).
 ///
 /// Put it inside a [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer): without one every route is answered
-/// `500 auth_not_configured`. Routes of your own are merged in or nested as usual.
+/// `500 auth_not_configured`. Routes of your own are merged in or nested as
+/// usual, but without a fallback of their own: axum panics where two are merged.
 pub fn router(routes: Routes) -> Router {
     let router = routes.guarded().into_router();
     router
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
+        .layer(from_fn(refuse_grpc_in_its_way))
         .with_state(Arc::new(routes))
+}
+
+/// Handlers refuse without their request at hand (`C32`).
+async fn refuse_grpc_in_its_way(request: Request, next: Next) -> Response {
+    let is_grpc = is_grpc(request.headers());
+    let response = next.run(request).await;
+    match response.extensions().get::<Rejection>() {
+        Some(rejection) if is_grpc => rejection.clone().of_grpc(true).into_response(),
+        _ => response,
+    }
 }
 
 #[cfg(feature = "openapi")]

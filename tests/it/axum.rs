@@ -116,6 +116,17 @@ async fn an_extractor_refuses_whom_it_is_not_for() {
         assert_eq!(status, 500);
         assert!(body.contains("auth_not_configured"), "{path}: {body}");
     }
+    // C32
+    for (path, grpc_status) in [("/user", "7"), ("/key", "0")] {
+        let mut request = by(key());
+        *request.uri_mut() = path.parse().unwrap();
+        let grpc = "application/grpc".parse().unwrap();
+        request.headers_mut().insert("content-type", grpc);
+        let (status, headers, _) = answer(app.clone(), request).await;
+        let found = headers.get("grpc-status");
+        assert_eq!(found.map_or("0", |it| it.to_str().unwrap()), grpc_status);
+        assert_eq!(status, 200, "{path}");
+    }
 }
 
 // C1: a handler of a public route asks for a principal that may be missing.

@@ -484,6 +484,41 @@ async fn a_key_that_would_grant_scopes_is_told_so() {
     assert_eq!(service.post(&key, &path, "").await.status, StatusCode::OK);
 }
 
+// C32: wherever it is refused.
+#[tokio::test]
+async fn a_grpc_client_is_refused_in_its_own_way() {
+    let service = Service::new();
+    let key = service.key(&[Scope::KEYS_MANAGE]);
+    let granting = r#"{"name":"ci","scopes":["audit:read"]}"#;
+    for (token, path, body, status, grpc_status) in [
+        ("", "/v1/api-keys", granting, 401, "16"),
+        (&*key, "/v1/api-keys", granting, 403, "7"),
+        (&key, "/v1/api-keys/ak_unknown/rotate", "", 404, "5"),
+        (
+            &key,
+            "/v1/org/org_other",
+            "{\"api_ip_allowlist\":[]}",
+            404,
+            "5",
+        ),
+        (&key, "/v1/api-keys/%FF/rotate", "", 404, "5"),
+        (&key, "/v1/nope", "", 404, "5"),
+    ] {
+        let plain = service.post(token, path, body).await;
+        assert_eq!(plain.status, status, "{path}");
+        assert!(!plain.headers.contains_key("grpc-status"));
+
+        let mut request = request(token, "POST", path, body);
+        let grpc = "application/grpc+proto".parse().unwrap();
+        request.headers_mut().insert("content-type", grpc);
+        let answer = ask(service.app(), request).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.headers["grpc-status"], grpc_status, "{path}");
+        assert_eq!(answer.headers["content-type"], "application/grpc");
+        assert_eq!(answer.body, "", "{path}");
+    }
+}
+
 // C40
 #[tokio::test]
 async fn a_rotation_answers_with_the_new_secret_and_the_old_id() {
