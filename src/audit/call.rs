@@ -25,17 +25,12 @@ use crate::{principal::Principal, slot::Witness};
 pub(super) struct ApiCall {
     pub(super) id: AuditRecordId,
     pub(super) method: Method,
-    pub(super) route: OnceLock<RouteTemplate>,
-    pub(super) caller: Mutex<Option<Caller>>,
-    pub(super) told: OnceLock<Told>,
-    pub(super) outcome: Outcome,
-}
-
-/// What the client has written, copied when there is to be a record of it.
-pub(super) struct Told {
     pub(super) target: CallTarget,
-    /// The id that the request brought; else it is the record's own.
+    pub(super) route: OnceLock<RouteTemplate>,
+    /// The one that the request brought; else it is the record's own.
     pub(super) request_id: Option<Box<str>>,
+    pub(super) caller: Mutex<Option<Caller>>,
+    pub(super) outcome: Outcome,
 }
 
 /// What was called.
@@ -53,6 +48,7 @@ impl CallTarget {
     const USUAL: usize = 112;
     const LONG: usize = 1_024;
 
+    #[inline]
     pub(super) fn of(target: &str) -> Self {
         if target.len() <= Self::LONG {
             return Self::Raw(SmallVec::from_slice(target.as_bytes()));
@@ -160,12 +156,12 @@ impl ApiCall {
     }
 
     pub(super) fn request_id(&self) -> Cow<'_, str> {
-        let brought = self.told.get().and_then(|told| told.request_id.as_deref());
+        let brought = self.request_id.as_deref();
         brought.map_or_else(|| self.id.to_string().into(), Cow::Borrowed)
     }
 
     pub(super) fn summary(&self) -> String {
-        let (method, path) = (self.method.as_str(), self.path());
+        let (method, path) = (self.method.as_str(), self.target.path());
         match self.outcome.status() {
             Some(status) => format!("{method} {path}: {status}"),
             None => format!("{method} {path}: no response"),
@@ -173,14 +169,13 @@ impl ApiCall {
     }
 
     pub(super) fn data(&self, caller: &Principal) -> Value {
-        let query_params = self.told.get().map(|told| told.target.query_params());
         let mut data = json!({
             "method": self.method.as_str(),
-            "path": self.path(),
+            "path": self.target.path(),
             "route": self.route.get().map(|route| on_one_line(route.as_str(), MAX_TEXT)),
             "status": self.outcome.status(),
             "duration_ms": self.outcome.duration_ms(),
-            "query_params": query_params.unwrap_or_default(),
+            "query_params": self.target.query_params(),
             "key_id": caller.key_id().map(|id| on_one_line(id.as_str(), MAX_TEXT)),
             "key_name": caller.key_name().map(shown),
             "client_ip": self.caller().and_then(|caller| caller.client_ip),
@@ -191,10 +186,5 @@ impl ApiCall {
             data.insert("user_id".to_owned(), user_id);
         }
         data
-    }
-
-    fn path(&self) -> Cow<'_, str> {
-        let told = self.told.get();
-        told.map_or(Cow::Borrowed(""), |told| told.target.path())
     }
 }

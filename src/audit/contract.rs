@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     AuditEventGroup, AuditEventType, AuditQuery, AuditRecord, AuditRecordId, AuditStore,
-    call::{ApiCall, CallTarget, Outcome, Told},
+    call::{ApiCall, CallTarget, Outcome},
     change::{Change, FieldChange, Target},
 };
 use crate::{key_store::KeyRecord, principal::Principal};
@@ -197,12 +197,10 @@ pub(super) fn calls(org_id: &str, n: u64) -> Vec<AuditRecord> {
         let call = ApiCall {
             id: AuditRecordId::at((START + n) * 1000),
             method: Method::GET,
+            target: CallTarget::of(&format!("/v1/reports/{n}?page=2&secret=hunter2")),
             route: OnceLock::new(),
+            request_id: None,
             caller: Mutex::default(),
-            told: OnceLock::from(Told {
-                target: CallTarget::of(&format!("/v1/reports/{n}?page=2&secret=hunter2")),
-                request_id: None,
-            }),
             outcome: Outcome::default(),
         };
         call.outcome.set_status(StatusCode::OK);

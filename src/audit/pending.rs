@@ -16,7 +16,7 @@ use uuid::fmt::Hyphenated;
 
 use super::{
     AuditSink,
-    call::{ApiCall, CallTarget, Outcome, RouteTemplate, Told},
+    call::{ApiCall, CallTarget, Outcome, RouteTemplate},
     id::AuditRecordId,
     record::AuditRecord,
     text::is_request_id,
@@ -48,7 +48,6 @@ type RouteFn = dyn Fn(&Method, &Uri) -> Option<Cow<'static, str>> + Send + Sync;
 pub(super) struct PendingCall {
     shared: Arc<Shared>,
     call: Arc<ApiCall>,
-    target: Option<PathAndQuery>,
     brought_id: Option<HeaderValue>,
     started: Instant,
 }
@@ -56,26 +55,27 @@ pub(super) struct PendingCall {
 impl PendingCall {
     #[inline]
     pub(super) fn begin<B>(shared: &Arc<Shared>, request: &mut Request<B>) -> Self {
-        let target = original_uri(request).path_and_query().cloned();
-        let is_recorded = target
-            .as_ref()
-            .is_some_and(|target| target.path().starts_with(RECORDED));
+        let target = original_uri(request).path_and_query();
+        let target = target.map_or("", PathAndQuery::as_str);
+        let is_recorded = target.starts_with(RECORDED);
+        let brought_id = brought_id(request.headers()).cloned();
         let call = Arc::new(ApiCall {
             id: AuditRecordId::at(shared.clock.unix_millis()),
             method: shown_method(request.method()),
+            target: CallTarget::of(if is_recorded { target } else { "" }),
             route: route_of(shared, request).map_or_else(OnceLock::new, OnceLock::from),
+            request_id: brought_id
+                .as_ref()
+                .and_then(|id| Some(id.to_str().ok()?.into())),
             caller: Mutex::default(),
-            told: OnceLock::new(),
             outcome: Outcome::default(),
         });
-        let brought_id = brought_id(request.headers()).cloned();
         if is_recorded {
             make_witness(&call, request.extensions_mut());
         }
         Self {
             shared: Arc::clone(shared),
             call,
-            target,
             brought_id,
             started: Instant::now(),
         }
@@ -83,7 +83,7 @@ impl PendingCall {
 
     /// Notes what came out, and tells the caller the id.
     #[inline]
-    pub(super) fn complete<B>(self, response: &mut Response<B>) {
+    pub(super) fn complete<B>(mut self, response: &mut Response<B>) {
         let call = &self.call;
         call.outcome.set_status(response.status());
         if call.route.get().is_none()
@@ -91,18 +91,9 @@ impl PendingCall {
         {
             call.route.get_or_init(|| route);
         }
-        let id = self.brought_id.clone().or_else(|| minted_id(call.id));
+        let id = self.brought_id.take().or_else(|| minted_id(call.id));
         if let Some(id) = id {
             response.headers_mut().insert(&X_REQUEST_ID, id);
-        }
-    }
-
-    fn told(&self) -> Told {
-        let target = self.target.as_ref().map_or("", PathAndQuery::as_str);
-        let brought_id = self.brought_id.as_ref().and_then(|id| id.to_str().ok());
-        Told {
-            target: CallTarget::of(target),
-            request_id: brought_id.map(Into::into),
         }
     }
 }
@@ -110,13 +101,11 @@ impl PendingCall {
 impl Drop for PendingCall {
     #[inline]
     fn drop(&mut self) {
-        let call = &self.call;
-        let Some(caller) = call.caller() else {
+        let Some(caller) = self.call.caller() else {
             return;
         };
-        call.outcome.set_duration(self.started.elapsed());
-        call.told.get_or_init(|| self.told());
-        let record = AuditRecord::of_call(caller.principal, Arc::clone(call));
+        self.call.outcome.set_duration(self.started.elapsed());
+        let record = AuditRecord::of_call(caller.principal, Arc::clone(&self.call));
         let sink = &self.shared.sink;
         // A sink that panics has lost a record; the call is none the worse for it (`C35`).
         if catch_unwind(AssertUnwindSafe(|| sink.record(record))).is_err() {

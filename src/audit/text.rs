@@ -19,12 +19,7 @@ const MAX_OF_NAMES: usize = 2_048;
 /// `text` without control characters and what a terminal or an editor takes for a line break or a change of direction,
 /// cut to `max` bytes.
 pub(super) fn on_one_line(text: &str, max: usize) -> Cow<'_, str> {
-    let end = text.len().min(max);
-    let end = (0..=end)
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0);
-    let (kept, rest) = text.split_at(end);
+    let (kept, rest) = split_at_most(text, max);
     if rest.is_empty() && !kept.contains(is_odd) {
         return Cow::Borrowed(text);
     }
@@ -35,6 +30,13 @@ pub(super) fn on_one_line(text: &str, max: usize) -> Cow<'_, str> {
 /// `text` without the credentials in it, on one line.
 pub(super) fn shown(text: &str) -> String {
     on_one_line(&redact::text(text), MAX_TEXT).into_owned()
+}
+
+/// What there is of `text` in its first `max` bytes, and what there is after it.
+fn split_at_most(text: &str, max: usize) -> (&str, &str) {
+    let end = text.len().min(max);
+    let end = (0..=end).rev().find(|at| text.is_char_boundary(*at));
+    text.split_at(end.unwrap_or(0))
 }
 
 fn is_odd(c: char) -> bool {
@@ -53,6 +55,8 @@ pub(super) fn parameter_names(query: &str) -> Vec<String> {
     let mut length = 0;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        // Each of its bytes may be spelled by three.
+        let (name, _) = split_at_most(name, 3 * MAX_TEXT + 1);
         let spaced = name.replace('+', " ");
         let name = shown(&percent_decode_str(&spaced).decode_utf8_lossy());
         if !names.contains(&name) {
