@@ -153,6 +153,19 @@ impl Number<'_> {
         self.0.parse().ok()
     }
 
+    /// The number, where it is whole, however it is written: `60`, `60.0`, `6e1`. What only rounding makes whole is not.
+    pub(crate) fn as_whole(self) -> Option<f64> {
+        /// As many decimal digits an `f64` tells apart.
+        const EXACT: usize = 15;
+
+        let (whole, fraction) = self.0.split_once('.').unwrap_or((self.0, ""));
+        let has_none = fraction.bytes().all(|digit| digit == b'0');
+        let plain: Option<i64> = has_none.then(|| whole.parse().ok()).flatten();
+        let exact = || (self.0.len() <= EXACT).then(|| self.as_f64());
+        let number = plain.map(|number| number as f64).or_else(exact);
+        number.filter(|number| number.fract() == 0.0)
+    }
+
     /// The nearest `f64`.
     pub(crate) fn as_f64(self) -> f64 {
         // What is here has been read by the same function before.

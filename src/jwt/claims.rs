@@ -168,7 +168,8 @@ pub(crate) fn text<'a>(
 
 /// A `NumericDate` (RFC 7519 §2), a fraction of a second rounded up.
 ///
-/// Rounding up changes no answer: for a whole second `t`, `t >= date` exactly when `t >= ceil(date)`.
+/// Rounding up changes no answer: for a whole second `t`, `t >= date` exactly when `t >= ceil(date)`. What an `f64` cannot tell
+/// apart, less than a millionth of a second, is one moment.
 fn date(claims: &Object<'_>, name: &str, reason: Reason) -> Result<Option<i64>, Reason> {
     let number = match claims.get(name) {
         None => return Ok(None),

@@ -161,8 +161,7 @@ fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
 
 /// A whole number, also written `60.0`, from 1 to a hundred years.
 fn lifetime_seconds(value: Value<'_>) -> Result<u64, InvalidField> {
-    let seconds = value.as_number().map(Number::as_f64);
-    let seconds = seconds.filter(|seconds| seconds.fract() == 0.0);
+    let seconds = value.as_number().and_then(Number::as_whole);
     let seconds = seconds.ok_or_else(InvalidField::not_an_integer)?;
     if seconds < 1.0 {
         return Err(InvalidField::below(1));
@@ -232,7 +231,13 @@ mod tests {
     fn a_lifetime_is_a_whole_number_within_a_hundred_years() {
         let with =
             |lifetime: &str| format!(r#"{{"name":"a","seconds_until_expiration":{lifetime}}}"#);
-        for (lifetime, seconds) in [("1", 1), ("60.0", 60), ("3153600000", MAX_LIFETIME)] {
+        for (lifetime, seconds) in [
+            ("1", 1),
+            ("60.0", 60),
+            ("60.00000000000000000000", 60),
+            ("6e1", 60),
+            ("3153600000", MAX_LIFETIME),
+        ] {
             let request = CreateKey::from_json(with(lifetime).as_bytes()).unwrap();
             assert_eq!(request.seconds_until_expiration, Some(seconds));
         }
@@ -241,6 +246,10 @@ mod tests {
             "-1",
             "1.5",
             "3153600001",
+            "0.99999999999999999999",
+            "1.00000000000000000001",
+            "3153600000.0000000001",
+            "99999999999999999999",
             "1e300",
             "\"60\"",
             "true",
