@@ -1,6 +1,9 @@
 //! The main outcomes, for `benches/gate` to count the instructions of: `instructions OUTCOME REPETITIONS`. Without
 //! arguments it runs every one once.
 
+#[cfg(feature = "audit")]
+#[path = "support/audit_floor.rs"]
+mod audit_floor;
 #[cfg(feature = "cache")]
 #[path = "support/cached.rs"]
 mod cached;
@@ -66,6 +69,11 @@ const OUTCOMES: &[Outcome] = &[
     ("key-audited", |n| {
         let audit = AuditLayer::new(Kept::with_room_for(n));
         run(n, (audit, layer(KEYS)).layer(answering()), routed(keyed(1)));
+    }),
+    #[cfg(feature = "audit")]
+    ("key-audited-by-hand", |n| {
+        let audited = audit_floor::audited_by_hand(layer(KEYS), n + WARM_UP);
+        run(n, audited, routed(keyed(1)));
     }),
     #[cfg(all(feature = "jwt", feature = "test-util"))]
     ("bare-session", |n| run(n, Bare, sessions().1)),
