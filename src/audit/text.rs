@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 
 use crate::redact;
 
@@ -15,6 +15,9 @@ pub(super) const MAX_TEXT: usize = 512;
 /// The most names of parameters of one call, and the most bytes of them, but for the last.
 const MAX_NAMES: usize = 64;
 const MAX_OF_NAMES: usize = 2_048;
+
+/// How far a query is looked through, in bytes.
+const MAX_QUERY: usize = 16 * 1_024;
 
 /// `text` without control characters and what a terminal or an editor takes for a line break or a change of direction,
 /// cut to `max` bytes.
@@ -29,6 +32,8 @@ pub(super) fn on_one_line(text: &str, max: usize) -> Cow<'_, str> {
 
 /// `text` without the credentials in it, on one line.
 pub(super) fn shown(text: &str) -> String {
+    // What credentials take away is made up for by what stands behind them.
+    let (text, _) = split_at_most(text, 8 * MAX_TEXT);
     on_one_line(&redact::text(text), MAX_TEXT).into_owned()
 }
 
@@ -51,12 +56,11 @@ pub(super) fn path(path: &str) -> String {
 
 /// The names in a query, decoded, each once, in the order of their first occurrence; never a value (`C35`).
 pub(super) fn parameter_names(query: &str) -> Vec<String> {
+    let (query, _) = split_at_most(query, MAX_QUERY);
     let mut names = Vec::new();
     let mut length = 0;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        // Each of its bytes may be spelled by three.
-        let (name, _) = split_at_most(name, 3 * MAX_TEXT + 1);
         let spaced = name.replace('+', " ");
         let name = shown(&percent_decode_str(&spaced).decode_utf8_lossy());
         if !names.contains(&name) {
@@ -75,7 +79,7 @@ pub(super) fn parameter_names(query: &str) -> Vec<String> {
 pub(super) fn is_request_id(value: &[u8]) -> bool {
     (1..=128).contains(&value.len())
         && value.iter().all(u8::is_ascii_graphic)
-        && str::from_utf8(value).is_ok_and(|value| !redact::holds_credential(value))
+        && !redact::holds_credential(&percent_decode(value).decode_utf8_lossy())
 }
 
 #[cfg(test)]
@@ -123,6 +127,7 @@ mod tests {
             secret.expose_secret(),
             &format!("key={}", secret.expose_secret()),
             "t=eyJhbGciOi.eyJzdWIi.c2ln",
+            &secret.expose_secret().replace('_', "%5F"),
         ] {
             assert!(!is_request_id(odd.as_bytes()), "{odd}");
         }
