@@ -31,11 +31,13 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often a batch is refused before it is tried in halves.
-const SPLIT_AFTER: u32 = 2;
+/// How often a store refuses whatever it is asked to take until that is laid to what it is asked: the next batch is a suspect,
+/// too, and those there are are tried in halves.
+const SUSPECT_AFTER: u32 = 5;
 
-/// How often a single record is refused, with others taken in between, until the store is believed that it will never take it.
-const GIVE_UP_AFTER: u32 = 5;
+/// For how long, and how often, a single record is refused, with others taken in between, until the store is believed that it
+/// will never take it.
+const GIVE_UP_AFTER: (Duration, u32) = (Duration::from_secs(60), 5);
 
 /// From [`AuditQueue::shutdown`] on, for all that is queued.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
@@ -82,7 +84,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: Vec<AuditRecord>,
+    waiting: VecDeque<AuditRecord>,
     /// How many the writer has taken and not written yet.
     writing: usize,
     is_closed: bool,
@@ -97,7 +99,7 @@ impl Queue {
 }
 
 impl AuditQueue {
-    /// Room for 8,192 records, some two megabytes.
+    /// Room for 8,192 records: some four megabytes, and forty if each is as long as can be.
     ///
     /// # Panics
     ///
@@ -196,7 +198,7 @@ impl Shared {
             drop(queue);
             return self.lose(1, is_news);
         }
-        queue.waiting.push(record);
+        queue.waiting.push_back(record);
         let was_empty = queue.waiting.len() == 1;
         drop(queue);
         if was_empty {
@@ -217,22 +219,33 @@ impl Shared {
         self.closed.notify_one();
     }
 
-    /// Takes all that waits, and waits itself if `batches` has nothing to do. `false`: closed, and nothing is left.
-    async fn take(&self, batches: &mut VecDeque<Batch>) -> bool {
+    /// The longest that have waited, at most a batch of them; `None`: nothing waits.
+    fn take(&self) -> Option<Batch> {
+        let mut queue = self.queue();
+        let count = queue.waiting.len().min(MAX_BATCH);
+        let records: Vec<_> = queue.waiting.drain(..count).collect();
+        queue.writing += count;
+        (count > 0).then(|| Batch::new(records))
+    }
+
+    /// Takes back what could not be written, to wait before all others.
+    fn put_back(&self, batch: Batch) {
+        let mut queue = self.queue();
+        queue.writing -= batch.records.len();
+        for record in batch.records.into_iter().rev() {
+            queue.waiting.push_front(record);
+        }
+    }
+
+    /// Waits until something waits. `false`: closed, and nothing is left.
+    async fn has_news(&self) -> bool {
         loop {
             {
-                let mut queue = self.queue();
-                let mut taken = mem::take(&mut queue.waiting).into_iter();
-                queue.writing += taken.len();
-                let is_closed = queue.is_closed;
-                drop(queue);
-                while taken.len() > 0 {
-                    batches.push_back(Batch::new(taken.by_ref().take(MAX_BATCH).collect()));
-                }
-                if !batches.is_empty() {
+                let queue = self.queue();
+                if !queue.waiting.is_empty() {
                     return true;
                 }
-                if is_closed {
+                if queue.is_closed {
                     return false;
                 }
             }
@@ -274,28 +287,44 @@ impl<S: AuditStore> Writer<S> {
         }
     }
 
+    /// In turns, what has just come and what has been refused before.
     async fn write_all(&self) {
-        let mut batches = VecDeque::new();
+        let mut refused: VecDeque<Batch> = VecDeque::new();
         let mut pause = FIRST_PAUSE;
         let mut last_success = None;
-        while self.shared.take(&mut batches).await {
-            let Some(mut batch) = batches.pop_front() else {
+        let mut is_turn_of_refused = false;
+        let mut put_back = 0;
+        while !refused.is_empty() || self.shared.has_news().await {
+            is_turn_of_refused = !is_turn_of_refused;
+            let fresh = (!is_turn_of_refused).then(|| self.shared.take()).flatten();
+            let is_fresh = fresh.is_some();
+            let next = fresh.or_else(|| refused.pop_front());
+            let Some(mut batch) = next.or_else(|| self.shared.take()) else {
                 continue;
             };
             observe::audit_queue_depth(self.shared.queue().depth());
             let Err(error) = self.append(&batch.records).await else {
                 self.shared.done(batch.records.len());
                 last_success = Some(Instant::now());
-                pause = FIRST_PAUSE;
+                (pause, put_back) = (FIRST_PAUSE, 0);
                 continue;
             };
             observe::audit_store_failed(&error);
-            batch.note_refusal(last_success);
-            if batch.will_never_be_taken() {
-                self.shared.lose(batch.records.len(), true);
-                self.shared.done(batch.records.len());
+            if is_fresh && !refused.is_empty() && put_back < SUSPECT_AFTER {
+                // As long as the store takes nothing one suspect is enough, and all else waits.
+                self.shared.put_back(batch);
+                put_back += 1;
             } else {
-                batches.extend(batch.pieces());
+                if is_fresh {
+                    put_back = 0;
+                }
+                batch.note_refusal(last_success);
+                if batch.will_never_be_taken() {
+                    self.shared.lose(batch.records.len(), true);
+                    self.shared.done(batch.records.len());
+                } else {
+                    refused.extend(batch.pieces());
+                }
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -322,16 +351,19 @@ struct Batch {
     refusals: u32,
     /// Those before which it had taken others.
     refusals_alone: u32,
+    made_at: Instant,
     last_refusal: Instant,
 }
 
 impl Batch {
     fn new(records: Vec<AuditRecord>) -> Self {
+        let now = Instant::now();
         Self {
             records,
             refusals: 0,
             refusals_alone: 0,
-            last_refusal: Instant::now(),
+            made_at: now,
+            last_refusal: now,
         }
     }
 
@@ -343,13 +375,14 @@ impl Batch {
     }
 
     fn will_never_be_taken(&self) -> bool {
-        self.records.len() == 1 && self.refusals_alone >= GIVE_UP_AFTER
+        let (time, refusals) = GIVE_UP_AFTER;
+        self.records.len() == 1 && self.refusals_alone >= refusals && self.made_at.elapsed() >= time
     }
 
-    /// In halves, if it has been refused too often as a whole.
+    /// In halves, if it is to be found out which of its records is refused.
     fn pieces(mut self) -> Vec<Self> {
         let half = self.records.len() / 2;
-        if self.refusals < SPLIT_AFTER || half == 0 {
+        if half == 0 || (self.refusals < SUSPECT_AFTER && self.refusals_alone == 0) {
             return vec![self];
         }
         let rest = self.records.split_off(half);
