@@ -195,8 +195,8 @@ impl KeyAdmin {
     /// Replaces a live key by a new one with the same scopes and the lifetime that was left (`C40`). From the answer on
     /// the old secret opens nothing.
     ///
-    /// A key may not rotate one that can do more than itself, or can do it for longer: the answer holds the new secret, and a
-    /// leaked key would widen its own rights by it (`C19`).
+    /// A key may not rotate one that has a scope which it has not itself, or any scope for longer than itself: the answer holds
+    /// the new secret, and a leaked key would widen its own rights by it (`C19`). One without scopes it may create as well.
     ///
     /// # Errors
     ///

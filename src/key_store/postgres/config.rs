@@ -93,7 +93,8 @@ impl PostgresConfig {
     }
 
     /// How many connections statements are sent on, at most; 16 by default, and never less than one. The one that listens is
-    /// beside them, and so are those that are tried when the database says nothing.
+    /// beside them, and so are those that are tried when the database says nothing. Searches of the audit log have a quarter of
+    /// them, but never less than one.
     #[must_use]
     pub fn with_connections(self, most: usize) -> Self {
         Self {

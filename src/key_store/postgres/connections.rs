@@ -48,21 +48,22 @@ impl Connections {
             recycling_method: RecyclingMethod::Fast,
         };
         let session = session(&config.schema, config.timeout);
-        let pulse = Pulse::new(Line {
+        let line = Line {
             server: config.server.clone(),
             connector: connector.clone(),
             session: session.clone(),
-        });
+        };
         let manager = Manager::from_config(config.server.config().clone(), connector, recycling);
         let pool = Pool::builder(manager)
             .max_size(config.connections)
             .post_create(begin_with(session))
-            .build();
+            .build()
+            .map_err(Failure::new)?;
         Ok(Self {
-            pool: pool.map_err(Failure::new)?,
+            pulse: Pulse::new(line, pool.clone()),
+            pool,
             #[cfg(feature = "audit")]
             long_readers: Semaphore::new((config.connections / 4).max(1)),
-            pulse,
             schema: config.schema.clone(),
             timeout: config.timeout,
         })
@@ -81,7 +82,6 @@ impl Connections {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
-        let mut is_second = false;
         let mut patience = self.patience();
         let mut at_hand = None;
         self.in_time(async {
@@ -89,13 +89,7 @@ impl Connections {
                 let began_at = Instant::now();
                 at_hand = tokio::select! {
                     biased;
-                    answer = self.rows(at_hand, statement, parameters) => match answer {
-                        Err(failure) if failure.is_passing() && !is_second => {
-                            is_second = true;
-                            None
-                        }
-                        answer => return answer,
-                    },
+                    answer = self.rows(at_hand, statement, parameters) => return answer,
                     connection = self.pulse.silence_broken() => {
                         patience *= 2;
                         connection
@@ -117,9 +111,11 @@ impl Connections {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
-        let turn = self.in_time(async { self.long_readers.acquire().await.map_err(Failure::new) });
-        let _turn = turn.await?;
-        self.read(statement, parameters).await
+        self.in_time(async {
+            let _turn = self.long_readers.acquire().await.map_err(Failure::new)?;
+            self.rows(None, statement, parameters).await
+        })
+        .await
     }
 
     /// The rows of a statement that changes something. It is never sent twice.
@@ -128,7 +124,7 @@ impl Connections {
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
-        self.in_time(self.rows(None, statement, parameters)).await
+        self.in_time(self.lent_rows(statement, parameters)).await
     }
 
     /// Completes when a silence of the database ends that a reader has found out: what was sent before has been lost.
@@ -136,30 +132,56 @@ impl Connections {
         self.pulse.silence_broken().await;
     }
 
+    /// A new connection has taken so long.
+    pub(super) fn connected_in(&self, time: Duration) {
+        self.pulse.connected_in(time);
+    }
+
     /// Lets go of the connections that have been made before, as far as nobody uses them just now.
     pub(super) fn retire_idle(&self, made_before: Instant) {
-        self.pool
-            .retain(|_, metrics| metrics.created >= made_before);
+        self.pulse.retire_idle(made_before);
     }
 
     pub(super) fn close(&self) {
         self.pool.close();
     }
 
-    /// Over the connection at hand, where there is one, and else over one of the pool.
+    /// Over the connection at hand, where there is one; else, and if that is gone, over one of the pool, and once more over
+    /// another.
     async fn rows(
         &self,
         at_hand: Option<Arc<Client>>,
         statement: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, Failure> {
-        if let Some(client) = at_hand {
-            return Ok(client.query(statement, parameters).await?);
+        if let Some(client) = at_hand
+            && let Ok(rows) = client.query(statement, parameters).await
+        {
+            self.pulse.answered(Instant::now());
+            return Ok(rows);
         }
+        let began_at = Instant::now();
+        match self.lent_rows(statement, parameters).await {
+            Err(failure) if failure.is_passing() => {
+                if !failure.is_answer() {
+                    self.retire_idle(began_at);
+                }
+                self.lent_rows(statement, parameters).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Over a connection of the pool.
+    async fn lent_rows(
+        &self,
+        statement: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Failure> {
         let mut loan = Loan::new(self.pool.get().await?, self);
         let answer = loan.rows(statement, parameters).await;
         loan.is_answered = true;
-        if answer.is_ok() {
+        if answer.as_ref().map_or_else(Failure::is_answer, |_| true) {
             self.pulse.answered(loan.made_at);
         }
         answer

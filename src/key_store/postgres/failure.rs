@@ -11,12 +11,16 @@ use tokio_postgres::error::SqlState;
 
 use crate::key_store::StoreError;
 
+const SHUTDOWNS: [SqlState; 2] = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
+
 /// Why the database did not do what it was asked.
 #[derive(Debug)]
 pub(super) struct Failure {
     reason: String,
     /// Whether the same question may be answered another time.
     is_passing: bool,
+    /// Whether it is what the server has said, and not its last word.
+    is_answer: bool,
 }
 
 impl Failure {
@@ -24,6 +28,7 @@ impl Failure {
         Self {
             reason: cause.to_string(),
             is_passing: false,
+            is_answer: false,
         }
     }
 
@@ -31,6 +36,7 @@ impl Failure {
         Self {
             reason: "it does not answer in time".to_owned(),
             is_passing: true,
+            is_answer: false,
         }
     }
 
@@ -41,12 +47,17 @@ impl Failure {
     pub(super) const fn is_passing(&self) -> bool {
         self.is_passing
     }
+
+    pub(super) const fn is_answer(&self) -> bool {
+        self.is_answer
+    }
 }
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         Self {
             is_passing: is_passing(&error),
+            is_answer: error.code().is_some_and(|code| !SHUTDOWNS.contains(code)),
             reason: reason(&error),
         }
     }
@@ -100,13 +111,8 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
     if let Some(code) = error.code() {
         let class = code.code().get(..2);
         return class == Some("08")
-            || [
-                SqlState::ADMIN_SHUTDOWN,
-                SqlState::CRASH_SHUTDOWN,
-                SqlState::CANNOT_CONNECT_NOW,
-                SqlState::TOO_MANY_CONNECTIONS,
-            ]
-            .contains(code);
+            || SHUTDOWNS.contains(code)
+            || [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS].contains(code);
     }
     let io = error.source().and_then(|cause| cause.downcast_ref());
     error.is_closed() || io.is_some_and(|error: &std::io::Error| is_away(error.kind()))

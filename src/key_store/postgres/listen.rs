@@ -50,7 +50,9 @@ pub(super) struct Session {
 impl Listener {
     pub(super) async fn open(&self) -> Result<Session, Failure> {
         let session = async {
+            let began_at = Instant::now();
             let (client, mut wire) = self.server.connect(&self.connector).await?;
+            self.connections.connected_in(began_at.elapsed());
             let listen = format!("LISTEN {}", self.channel);
             let listen = async { Ok(client.batch_execute(&listen).await?) };
             self.while_hearing(&mut wire, listen).await?;
