@@ -32,7 +32,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const ATTEMPTS: u32 = 4;
 
 /// How soon a new connection is answered at the latest, unless there is silence: this, or four times as long as it usually takes.
-const SILENCE: Duration = Duration::from_millis(150);
+const SILENCE: Duration = Duration::from_millis(250);
 
 /// How long the connection that has broken a silence is there for whoever hears of it late.
 const LINGER: Duration = Duration::from_secs(1);

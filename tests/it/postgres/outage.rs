@@ -211,11 +211,15 @@ async fn searches_of_the_log_leave_connections_for_keys() {
             tokio::time::timeout(patience, search).await.is_ok()
         });
     }
-    tokio::time::sleep(Duration::from_millis(400)).await;
     let waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     let observer = database.client().await;
-    let waiting = observer.query(waiting, &[]).await.unwrap();
-    assert_eq!(waiting.len(), 4, "a quarter of the connections");
+    let waiting = async || observer.query(waiting, &[]).await.unwrap().len();
+    eventually("a quarter of the connections wait", async || {
+        waiting().await == 4
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(waiting().await, 4, "and no more");
     instance.cache.flush();
     assert_eq!(instance.status(&key).await, 200);
 
