@@ -248,6 +248,7 @@ mod tests {
             &format!("token={TOKEN}"),
             &format!("Bearer%20{TOKEN}"),
             &format!("a;token:{TOKEN}"),
+            &format!("x{TOKEN}{}", "x".repeat(12)),
         ] {
             assert_eq!(path(&revoke(hidden)), revoke(REDACTED), "{hidden}");
         }
@@ -291,7 +292,8 @@ mod tests {
             &format!("{id}/{id}"),
             &format!("{id}/listAuditRecords"),
             "soak_test_42",
-            "keyJson.a.b",
+            "a-rather-long-name-of-a-keyJson.a.b",
+            &format!("x{TOKEN}{}", "x".repeat(11)),
         ] {
             assert_eq!(path(&revoke(shown)), revoke(shown));
         }
