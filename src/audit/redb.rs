@@ -155,4 +155,16 @@ mod tests {
         store.close().await.unwrap();
         assert!(store.query(&acme, &newest).await.is_err(), "it is closed");
     }
+
+    // T14
+    #[tokio::test(start_paused = true)]
+    async fn a_search_waits_for_its_turn_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(folder.path().join("keys.redb")).unwrap();
+        let (acme, newest) = (OrgId::from("org_acme"), AuditQuery::default());
+        let turns = (store.log_reader().await, store.log_reader().await);
+        assert!(store.query(&acme, &newest).await.is_err());
+        drop(turns);
+        assert_eq!(store.query(&acme, &newest).await.unwrap().total, 0);
+    }
 }
