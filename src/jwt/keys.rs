@@ -1,11 +1,12 @@
 //! The keys of one issuer at one moment, read from the JWK Set that it publishes (RFC 7517 §5).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::json::{self, Value};
+use crate::jwt::headers::Headers;
 use crate::jwt::jwk::{VerifyingKey, quoted};
 
 /// The largest key set that is read: a set of a hundred RSA keys is a sixth of it.
@@ -14,8 +15,9 @@ pub(crate) const MAX_BYTES: usize = 256 * 1024;
 /// One state of a key set, replaced only as a whole.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    usable: HashMap<Box<str>, VerifyingKey>,
+    usable: BTreeMap<Box<str>, VerifyingKey>,
     refused: Vec<RefusedKey>,
+    headers: Headers,
     superseded: AtomicBool,
 }
 
@@ -35,8 +37,9 @@ impl Keys {
         }
 
         let mut keys = Self {
-            usable: HashMap::new(),
+            usable: BTreeMap::new(),
             refused: Vec::new(),
+            headers: Headers::default(),
             superseded: AtomicBool::new(false),
         };
         for (index, jwk) in jwks.iter().enumerate() {
@@ -60,6 +63,11 @@ impl Keys {
     /// The key of exactly this `kid`.
     pub(crate) fn key(&self, kid: &str) -> Option<&VerifyingKey> {
         self.usable.get(kid)
+    }
+
+    /// The headers of tokens that these keys have verified.
+    pub(crate) fn headers(&self) -> &Headers {
+        &self.headers
     }
 
     #[cfg(feature = "jwks")]

@@ -11,6 +11,7 @@ mod claims;
 mod clerk;
 #[cfg(feature = "jwks")]
 mod fetched;
+mod headers;
 #[cfg(feature = "jwks")]
 mod https;
 mod issuer;

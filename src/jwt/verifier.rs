@@ -1,6 +1,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use crate::jwt::algorithm::Algorithm;
 use crate::jwt::claims::{self, Session};
 use crate::jwt::issuer::Issuer;
 use crate::jwt::key_set::KeySet;
+use crate::jwt::keys::Keys;
 use crate::jwt::missing::{Fetching, KeyMissing};
-use crate::jwt::token::Token;
+use crate::jwt::token::{Header, Token};
 use crate::jwt::verified::Verified;
 use crate::principal::Principal;
 
@@ -214,14 +216,11 @@ impl JwtVerifier {
     /// The user of a token that is valid at `now` (Unix seconds).
     pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Principal, JwtRefusal> {
         let parsed = Token::parse(token)?;
-        let header = parsed.header()?;
-        if !self.settings.algorithms.contains(&header.algorithm) {
-            return Err(JwtRefusal::Invalid("`alg` is not on the list"));
-        }
         let claims = parsed.claims()?;
         let issuer = self.issuer(claims::issuer(&claims)?)?;
-
         let keys = issuer.key_set.keys();
+        let header = self.header(&parsed, keys.as_deref())?;
+
         let key = keys
             .as_deref()
             .and_then(|keys| keys.key(&header.kid))
@@ -233,10 +232,31 @@ impl JwtVerifier {
 
         let session = issuer.rules.session(&claims)?;
         let principal = self.valid_now(session.clone(), now)?;
+        if let (Some(keys), Cow::Owned(header)) = (&keys, header) {
+            keys.headers().insert(parsed.header_text(), header);
+        }
         if let Some(keys) = keys {
             self.settings.verified.insert(token, session, keys);
         }
         Ok(principal)
+    }
+
+    /// The token's header, which need not be read again where these keys have verified a token with the same one.
+    fn header<'k>(
+        &self,
+        token: &Token<'_>,
+        keys: Option<&'k Keys>,
+    ) -> Result<Cow<'k, Header>, JwtRefusal> {
+        let known = keys.and_then(|keys| keys.headers().get(token.header_text()));
+        let header = match known {
+            Some(header) => Cow::Borrowed(header),
+            None => Cow::Owned(token.header()?),
+        };
+        if self.settings.algorithms.contains(&header.algorithm) {
+            Ok(header)
+        } else {
+            Err(JwtRefusal::Invalid("`alg` is not on the list"))
+        }
     }
 
     #[cfg(test)]
