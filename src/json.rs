@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
             self.expect(b'"')?;
             let name = self.string()?;
             self.expect(b':')?;
-            members.push((name, self.value(depth)?));
+            self.value(depth, |value| members.push((name, value)))?;
             if self.next_is(b'}') {
                 return Object::from_members(members);
             }
@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
             return Ok(items);
         }
         loop {
-            items.push(self.value(depth)?);
+            self.value(depth, |value| items.push(value))?;
             if self.next_is(b']') {
                 return Ok(items);
             }
@@ -214,31 +214,35 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One value inside an object or an array of this depth.
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+    /// One value inside an object or an array of this depth, which goes straight to its place: handed back it would be
+    /// copied twice, each time in other pieces than it was written in, which a processor waits for.
+    #[inline(always)]
+    fn value(&mut self, depth: usize, put: impl FnOnce(Value<'a>)) -> Result<(), JsonError> {
         self.skip_white_space();
         match self.peek() {
             Some(b'"') => {
                 self.at += 1;
-                self.string().map(Value::String)
+                put(Value::String(self.string()?));
             }
             Some(b'{') => {
                 self.at += 1;
-                self.object(deeper(depth)?).map(Value::Object)
+                put(Value::Object(self.object(deeper(depth)?)?));
             }
             Some(b'[') => {
                 self.at += 1;
-                self.array(deeper(depth)?).map(Value::Array)
+                put(Value::Array(self.array(deeper(depth)?)?));
             }
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
-            Some(b'n') => self.word("null", Value::Null),
-            _ => self.number().map(Value::Number),
+            Some(b't') => put(self.word("true", Value::Bool(true))?),
+            Some(b'f') => put(self.word("false", Value::Bool(false))?),
+            Some(b'n') => put(self.word("null", Value::Null)?),
+            _ => put(Value::Number(self.number()?)),
         }
+        Ok(())
     }
 
     /// What follows the opening quote, up to the closing one.
-    #[inline]
+    // Always in line, as is `value`: what comes back from a call goes through memory.
+    #[inline(always)]
     fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
         let start = self.at;
         self.at += plain_len(self.rest());
@@ -369,28 +373,39 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes stand before the first that ends a plain string: a quote, a backslash, or a control byte.
+/// As many bytes as are looked at in one step.
+const LANES: usize = 16;
+
+/// How many bytes stand before the first that ends a plain string.
 #[inline]
 fn plain_len(text: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH_BITS: u64 = ONES << 7;
-    // The lowest high bit that is set in the result marks the first zero byte of `word`.
-    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGH_BITS;
-    let (words, _) = text.as_chunks::<8>();
+    let (steps, _) = text.as_chunks::<LANES>();
     let mut length = 0;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let ends = zero_bytes(word ^ (ONES * u64::from(b'"')))
-            | zero_bytes(word ^ (ONES * u64::from(b'\\')))
-            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS);
-        if ends != 0 {
-            return length + (ends.trailing_zeros() / 8) as usize;
+    for lanes in steps {
+        let ending = ending_lanes(lanes);
+        if ending != 0 {
+            return length + (ending.trailing_zeros() / 8) as usize;
         }
-        length += 8;
+        length += LANES;
     }
     let rest = text.iter().skip(length);
-    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    length + rest.take_while(|byte| !ends(byte)).count()
+    length + rest.take_while(|byte| !is_ending(**byte)).count()
+}
+
+/// A byte of ones for each lane that ends a plain string: masks, and not truths, are what vector instructions compare to.
+#[inline]
+fn ending_lanes(lanes: &[u8; LANES]) -> u128 {
+    let mut ending = [0; LANES];
+    for (ending, byte) in ending.iter_mut().zip(lanes) {
+        *ending = u8::from(is_ending(*byte)).wrapping_neg();
+    }
+    u128::from_le_bytes(ending)
+}
+
+/// A quote, a backslash, or a control byte.
+#[inline]
+const fn is_ending(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < b' ')
 }
 
 fn deeper(depth: usize) -> Result<usize, JsonError> {

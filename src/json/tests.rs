@@ -55,6 +55,27 @@ fn a_duplicate_name_is_refused_at_every_depth_and_in_every_spelling() {
 
 // T3
 #[test]
+fn a_string_ends_where_it_ends_wherever_that_is() {
+    let object = |text: &str, after: &str| {
+        let json = format!("{{\"{text}\":0}}{after}");
+        parse_object(json.as_bytes()).map(|object| object.contains(text))
+    };
+    for length in 0..50 {
+        let text: String = "\u{7f}é~".chars().cycle().take(length).collect();
+        for after in ["", &" ".repeat(40)] {
+            assert_eq!(object(&text, after), Ok(true), "{length}");
+            for inside in ["\0", "\u{1f}", "\n", "\"", "\\x"] {
+                for (at, _) in text.char_indices() {
+                    let mut broken = text.clone();
+                    broken.insert_str(at, inside);
+                    assert_eq!(object(&broken, after), Err(JsonError::Syntax), "{broken:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn anything_but_one_object_is_refused() {
     for bytes in [
         &b""[..],
