@@ -339,8 +339,15 @@ impl Role {
     #[must_use]
     pub fn new(role: impl AsRef<str>) -> Self {
         let role = role.as_ref();
-        let role = role.strip_prefix("org:").unwrap_or(role);
-        Self(Cow::Owned(role.to_owned()))
+        match role.strip_prefix("org:").unwrap_or(role) {
+            "admin" => Self::ADMIN,
+            "auxiliary_member" => Self::AUXILIARY_MEMBER,
+            "guest" => Self::GUEST,
+            "member" => Self::MEMBER,
+            "service_account" => Self::SERVICE_ACCOUNT,
+            "siloed_member" => Self::SILOED_MEMBER,
+            other => Self(Cow::Owned(other.to_owned())),
+        }
     }
 
     /// The role's name, without `org:`.

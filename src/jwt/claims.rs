@@ -83,8 +83,7 @@ impl ClaimRules {
         self.check_party(claims)?;
         self.check_audience(claims)?;
 
-        let membership = self.mapping.membership(claims)?;
-        let principal = membership.into_principal(subject)?;
+        let principal = self.mapping.principal(claims, subject)?;
         Ok(Session { principal, times })
     }
 
@@ -143,6 +142,7 @@ fn refuse_other_tokens(claims: &Object<'_>, subject: &str) -> Result<(), Reason>
 }
 
 /// A claim that is a string where it is present; `null` is not absent.
+#[inline]
 pub(crate) fn string<'a>(
     claims: &'a Object<'_>,
     name: &str,
@@ -156,6 +156,7 @@ pub(crate) fn string<'a>(
 }
 
 /// A claim that must be there, and not empty.
+#[inline]
 pub(crate) fn text<'a>(
     claims: &'a Object<'_>,
     name: &str,
@@ -170,6 +171,7 @@ pub(crate) fn text<'a>(
 ///
 /// Rounding up changes no answer: for a whole second `t`, `t >= date` exactly when `t >= ceil(date)`. What an `f64` cannot tell
 /// apart, less than a millionth of a second, is one moment.
+#[inline]
 fn date(claims: &Object<'_>, name: &str, reason: Reason) -> Result<Option<i64>, Reason> {
     let number = match claims.get(name) {
         None => return Ok(None),

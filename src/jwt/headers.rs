@@ -26,9 +26,8 @@ impl Headers {
     pub(crate) fn insert(&self, text: &str, header: Header) {
         let mut places = self.read.iter();
         // A place that is taken gives back what was to be put there.
-        let _left_over = places.try_fold((text.into(), header), |entry, place| {
-            place.set(entry).err()
-        });
+        let _left_over =
+            places.try_fold((text.into(), header), |entry, place| place.set(entry).err());
     }
 }
 

@@ -88,7 +88,9 @@ impl Membership {
 
 /// What stores and logs can hold as it is; longer ones no issuer may give its users (OpenID Connect Core §2).
 fn is_id(id: &str) -> bool {
-    id.len() <= 255 && !id.chars().any(char::is_control)
+    // Nearly all are printing ASCII, which is told many bytes at a time.
+    let is_plain = |plain, byte: u8| plain & (byte.wrapping_sub(b' ') < 95);
+    id.len() <= 255 && (id.bytes().fold(true, is_plain) || !id.chars().any(char::is_control))
 }
 
 /// The claims of a token whose signature, issuer, dates and audience are good, for
@@ -232,11 +234,18 @@ impl Mapping {
         Self(Arc::new(map))
     }
 
-    /// A mapping that panics has found no member (T19).
-    pub(crate) fn membership(&self, claims: &Object<'_>) -> Result<Membership, &'static str> {
-        catch_unwind(AssertUnwindSafe(|| (self.0)(&Claims::new(claims))))
-            .unwrap_or(Err(InvalidClaim("the mapping of its claims panicked")))
-            .map_err(InvalidClaim::reason)
+    /// The user of this id. A mapping that panics has found no member (T19).
+    pub(crate) fn principal(
+        &self,
+        claims: &Object<'_>,
+        user_id: &str,
+    ) -> Result<Principal, &'static str> {
+        let principal = || {
+            let membership = (self.0)(&Claims::new(claims)).map_err(InvalidClaim::reason)?;
+            membership.into_principal(user_id)
+        };
+        catch_unwind(AssertUnwindSafe(principal))
+            .unwrap_or(Err("the mapping of its claims panicked"))
     }
 }
 

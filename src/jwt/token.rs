@@ -46,8 +46,8 @@ impl<'a> Token<'a> {
     /// Parameters that offer a key (`jku`, `jwk`, `x5u`, `x5c`) are never looked at (C12).
     pub(crate) fn header(&self) -> Result<Header, &'static str> {
         let header = decode(self.header).ok_or("the header is not strict base64url")?;
-        let header = json::parse_object(&header)
-            .map_err(|_| "the header is not a strict JSON object")?;
+        let header =
+            json::parse_object(&header).map_err(|_| "the header is not a strict JSON object")?;
         if header.contains("crit") {
             return Err("the header has `crit`");
         }

@@ -210,7 +210,7 @@ impl JwtVerifier {
         now: u64,
     ) -> Option<Result<Principal, JwtRefusal>> {
         let session = self.settings.verified.get(token)?;
-        Some(self.valid_now(session, now))
+        Some(self.check_times(&session, now).map(|()| session.principal))
     }
 
     /// The user of a token that is valid at `now` (Unix seconds).
@@ -231,7 +231,8 @@ impl JwtVerifier {
         parsed.check_signature(key)?;
 
         let session = issuer.rules.session(&claims)?;
-        let principal = self.valid_now(session.clone(), now)?;
+        self.check_times(&session, now)?;
+        let principal = session.principal.clone();
         if let (Some(keys), Cow::Owned(header)) = (&keys, header) {
             keys.headers().insert(parsed.header_text(), header);
         }
@@ -273,9 +274,8 @@ impl JwtVerifier {
     }
 
     #[inline]
-    fn valid_now(&self, session: Session, now: u64) -> Result<Principal, JwtRefusal> {
-        session.check_times(now, self.settings.leeway_seconds)?;
-        Ok(session.principal)
+    fn check_times(&self, session: &Session, now: u64) -> Result<(), JwtRefusal> {
+        Ok(session.check_times(now, self.settings.leeway_seconds)?)
     }
 }
 

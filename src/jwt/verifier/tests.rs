@@ -262,6 +262,42 @@ fn the_issuer_is_compared_whole() {
     assert_ne!(reason(&nobody, &token), "accepted");
 }
 
+// C11, T1
+#[test]
+fn a_header_that_has_been_read_before_opens_nothing_more() {
+    let issuer = issuer();
+    let key_set = issuer.key_set();
+    let verifier = JwtVerifier::new(ISSUER, key_set.clone()).with_remembered_tokens(0);
+    let keys = key_set.keys().unwrap();
+    let token = issuer.token().sign();
+    let (header, rest) = token.split_once('.').unwrap();
+
+    for number in 0..10 {
+        let forged = issuer.token().with_header("x", number).sign();
+        assert_eq!(
+            reason(&verifier, &resigned(&forged, &[1; 64])),
+            "the signature is wrong"
+        );
+    }
+    assert!(keys.headers().get(header).is_none());
+    assert_eq!(reason(&verifier, &token), "accepted");
+    assert!(keys.headers().get(header).is_some());
+
+    assert_eq!(reason(&verifier, &token), "accepted");
+    let forged = resigned(&token, &[1; 64]);
+    assert_eq!(reason(&verifier, &forged), "the signature is wrong");
+    let other_payload = issuer.token().with_subject("user_2").sign();
+    let (_, signature) = other_payload.rsplit_once('.').unwrap();
+    let (payload, _) = rest.split_once('.').unwrap();
+    let mixed = format!("{header}.{payload}.{signature}");
+    assert_eq!(reason(&verifier, &mixed), "the signature is wrong");
+    // Another verifier of the same keys has a list of its own.
+    assert_eq!(
+        reason(&verifier.with_algorithms([Algorithm::Rs256]), &token),
+        "`alg` is not on the list"
+    );
+}
+
 // C13
 #[test]
 fn what_is_signed_is_still_read_strictly() {
