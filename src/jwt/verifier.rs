@@ -215,31 +215,34 @@ impl JwtVerifier {
 
     /// The user of a token that is valid at `now` (Unix seconds).
     pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Principal, JwtRefusal> {
-        let parsed = Token::parse(token)?;
-        let claims = parsed.claims()?;
-        let issuer = self.issuer(claims::issuer(&claims)?)?;
-        let keys = issuer.key_set.keys();
-        let header = self.header(&parsed, keys.as_deref())?;
+        // Nothing of what it took is left when the token is remembered: to give memory back, while what was written to
+        // memory as cold as a new token's is on its way, takes three times as long.
+        let (session, keys) = self.session(token)?;
+        self.check_times(&session, now)?;
+        let principal = session.principal.clone();
+        self.settings.verified.insert(token, session, keys);
+        Ok(principal)
+    }
 
-        let key = keys
-            .as_deref()
-            .and_then(|keys| keys.key(&header.kid))
-            .ok_or_else(|| issuer.key_set.missing(&header.kid))?;
+    /// What a token says whose signature and claims are good, and the keys that say so.
+    fn session(&self, token: &str) -> Result<(Session, Arc<Keys>), JwtRefusal> {
+        let token = Token::parse(token)?;
+        let claims = token.claims()?;
+        let issuer = self.issuer(claims::issuer(&claims)?)?;
+
+        let keys = issuer.key_set.keys();
+        let header = self.header(&token, keys.as_deref())?;
+        let missing = || issuer.key_set.missing(&header.kid);
+        let keys = keys.as_ref().ok_or_else(missing)?;
+        let key = keys.key(&header.kid).ok_or_else(missing)?;
         if key.algorithm() != header.algorithm {
             return Err(JwtRefusal::Invalid("`alg` is not the key's algorithm"));
         }
-        parsed.check_signature(key)?;
-
-        let session = issuer.rules.session(&claims)?;
-        self.check_times(&session, now)?;
-        let principal = session.principal.clone();
-        if let (Some(keys), Cow::Owned(header)) = (&keys, header) {
-            keys.headers().insert(parsed.header_text(), header);
+        token.check_signature(key)?;
+        if let Cow::Owned(header) = header {
+            keys.headers().insert(token.header_text(), header);
         }
-        if let Some(keys) = keys {
-            self.settings.verified.insert(token, session, keys);
-        }
-        Ok(principal)
+        Ok((issuer.rules.session(&claims)?, Arc::clone(keys)))
     }
 
     /// The token's header, which need not be read again where these keys have verified a token with the same one.
