@@ -214,8 +214,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One value inside an object or an array of this depth, which goes straight to its place: handed back it would be
-    /// copied twice, each time in other pieces than it was written in, which a processor waits for.
+    /// One value inside an object or an array of this depth, which goes straight to its place. Handed back it would be copied
+    /// twice, each time by wider loads than the stores it was written with: none of them can be forwarded.
     #[inline(always)]
     fn value(&mut self, depth: usize, put: impl FnOnce(Value<'a>)) -> Result<(), JsonError> {
         self.skip_white_space();
@@ -392,7 +392,7 @@ fn plain_len(text: &[u8]) -> usize {
     length + rest.take_while(|byte| !is_ending(**byte)).count()
 }
 
-/// A byte of ones for each lane that ends a plain string: masks, and not truths, are what vector instructions compare to.
+/// A byte of ones for each lane that ends a plain string: vector comparisons give masks, not booleans.
 #[inline]
 fn ending_lanes(lanes: &[u8; LANES]) -> u128 {
     let mut ending = [0; LANES];

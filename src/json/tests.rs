@@ -61,7 +61,7 @@ fn a_string_ends_where_it_ends_wherever_that_is() {
         parse_object(json.as_bytes()).map(|object| object.contains(text))
     };
     for length in 0..50 {
-        let text: String = "\u{7f}é~".chars().cycle().take(length).collect();
+        let text: String = "\u{7f}é~ !".chars().cycle().take(length).collect();
         for after in ["", &" ".repeat(40)] {
             assert_eq!(object(&text, after), Ok(true), "{length}");
             for inside in ["\0", "\u{1f}", "\n", "\"", "\\x"] {

@@ -5,7 +5,7 @@ use crate::jwt::algorithm::Algorithm;
 use crate::jwt::base64url::decode;
 use crate::jwt::jwk::VerifyingKey;
 
-/// A token in its three parts, of which nobody has checked more than the spelling.
+/// A token in its three parts. Nobody has checked more of it than the spelling of its payload.
 #[derive(Debug)]
 pub(crate) struct Token<'a> {
     header: &'a str,
@@ -118,6 +118,16 @@ mod tests {
         }
         let (two, _) = valid.rsplit_once('.').unwrap();
         assert_eq!(Token::parse(two).unwrap_err(), "not three parts");
+
+        let payload = encode(&[b' '; 150]);
+        for at in 0..=payload.len() {
+            let (start, end) = payload.split_at(at);
+            assert!(
+                Token::parse(&format!("e30.{start}.{end}.AA")).is_err(),
+                "{at}"
+            );
+        }
+        assert!(Token::parse(&format!("e30.{payload}.AA")).is_ok());
     }
 
     // C11, C12, C13

@@ -314,7 +314,7 @@ mod tests {
         let (_, verifier, token) = seen(10);
         let shown = format!("{verifier:?}");
         assert!(
-            !shown.contains(&token) && !shown.contains("sess_test"),
+            !token.split('.').any(|part| shown.contains(part)) && !shown.contains("sess_test"),
             "{shown}"
         );
     }

@@ -45,6 +45,9 @@ use crate::principal::Principal;
 /// A token that has passed is remembered, see [`with_remembered_tokens`](Self::with_remembered_tokens), and is not verified
 /// again. Dates, roles and requirements are checked every time; an issuer that replaces its keys makes all its tokens
 /// unknown again.
+///
+/// The first few headers of an issuer's tokens are remembered with its keys, whatever that setting: the same text is not
+/// read again. What it says is decided on every time.
 #[derive(Clone, Debug)]
 pub struct JwtVerifier {
     settings: Arc<Settings>,
@@ -215,8 +218,8 @@ impl JwtVerifier {
 
     /// The user of a token that is valid at `now` (Unix seconds).
     pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Principal, JwtRefusal> {
-        // Nothing of what it took is left when the token is remembered: to give memory back, while what was written to
-        // memory as cold as a new token's is on its way, takes three times as long.
+        // What was read of the token is freed by then: to free it while the cache misses of the insertion are pending takes
+        // three times as long.
         let (session, keys) = self.session(token)?;
         self.check_times(&session, now)?;
         let principal = session.principal.clone();
@@ -239,10 +242,11 @@ impl JwtVerifier {
             return Err(JwtRefusal::Invalid("`alg` is not the key's algorithm"));
         }
         token.check_signature(key)?;
-        if let Cow::Owned(header) = header {
+        let session = issuer.rules.session(&claims)?;
+        if let Cow::Owned(header) = &header {
             keys.headers().insert(token.header_text(), header);
         }
-        Ok((issuer.rules.session(&claims)?, Arc::clone(keys)))
+        Ok((session, Arc::clone(keys)))
     }
 
     /// The token's header, which need not be read again where these keys have verified a token with the same one.

@@ -28,8 +28,7 @@ use crate::{
     support::{Bare, always, bearer, in_turn},
 };
 
-/// Enough that what the others have left in the processor's caches, which the first call of a turn pays for, weighs little;
-/// and so few that all tokens of the race are fewer than those that are remembered.
+/// Enough that what the others have left in the processor's caches, which the first call of a turn pays for, weighs little.
 const CALLS: usize = 20;
 /// A session goes on for many calls; the first few bring it back into the cache after the others' turns.
 const SEEN_CALLS: usize = 1000;
