@@ -46,6 +46,12 @@ impl fmt::Debug for Headers {
 mod tests {
     use super::*;
     use crate::jwt::algorithm::Algorithm;
+    use crate::jwt::base64url::encode;
+    use crate::jwt::test_issuer::TestIssuer;
+    use crate::jwt::verifier::{JwtRefusal, JwtVerifier};
+
+    const ISSUER: &str = "https://clerk.coverbase.test";
+    const NOW: u64 = 1_800_000_000;
 
     fn header(kid: &str) -> Header {
         Header {
@@ -84,5 +90,61 @@ mod tests {
         }
         headers.insert("other", &header("other"));
         assert_eq!(headers.get("other"), Some(&header("other")));
+    }
+
+    fn reason(verifier: &JwtVerifier, token: &str) -> &'static str {
+        match verifier.verify(token, NOW) {
+            Ok(_) => "accepted",
+            Err(JwtRefusal::Invalid(reason)) => reason,
+            Err(_) => "unavailable",
+        }
+    }
+
+    /// `token` with another signature.
+    fn resigned(token: &str) -> String {
+        let (signing_input, _) = token.rsplit_once('.').unwrap();
+        format!("{signing_input}.{}", encode(&[1; 64]))
+    }
+
+    // C11, T1
+    #[test]
+    fn a_header_that_has_been_read_before_opens_nothing_more() {
+        let issuer = TestIssuer::new(ISSUER);
+        let key_set = issuer.key_set();
+        let verifier = JwtVerifier::new(ISSUER, key_set.clone()).with_remembered_tokens(0);
+        let keys = key_set.keys().unwrap();
+        let token = issuer.token().sign();
+        let (header, rest) = token.split_once('.').unwrap();
+
+        for number in 0..10 {
+            let forged = issuer.token().with_header("x", number).sign();
+            assert_eq!(
+                reason(&verifier, &resigned(&forged)),
+                "the signature is wrong"
+            );
+            let refused = issuer.token().with_header("x", number).with_claim("azp", 1);
+            let refused = refused.sign();
+            assert_eq!(reason(&verifier, &refused), "`azp` is not a string");
+            for token in [forged, refused] {
+                let (header, _) = token.split_once('.').unwrap();
+                assert!(keys.headers().get(header).is_none(), "{number}");
+            }
+        }
+        assert_eq!(reason(&verifier, &token), "accepted");
+        assert!(keys.headers().get(header).is_some());
+
+        assert_eq!(reason(&verifier, &token), "accepted");
+        let forged = resigned(&token);
+        assert_eq!(reason(&verifier, &forged), "the signature is wrong");
+        let other_payload = issuer.token().with_subject("user_2").sign();
+        let (_, signature) = other_payload.rsplit_once('.').unwrap();
+        let (payload, _) = rest.split_once('.').unwrap();
+        let mixed = format!("{header}.{payload}.{signature}");
+        assert_eq!(reason(&verifier, &mixed), "the signature is wrong");
+        // Another verifier of the same keys has a list of its own.
+        assert_eq!(
+            reason(&verifier.with_algorithms([Algorithm::Rs256]), &token),
+            "`alg` is not on the list"
+        );
     }
 }
