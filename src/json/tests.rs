@@ -75,6 +75,7 @@ fn a_string_ends_where_it_ends_wherever_that_is() {
     }
 }
 
+// T3
 #[test]
 fn anything_but_one_object_is_refused() {
     for bytes in [

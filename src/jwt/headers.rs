@@ -60,6 +60,20 @@ mod tests {
         }
     }
 
+    fn reason(verifier: &JwtVerifier, token: &str) -> &'static str {
+        match verifier.verify(token, NOW) {
+            Ok(_) => "accepted",
+            Err(JwtRefusal::Invalid(reason)) => reason,
+            Err(_) => "unavailable",
+        }
+    }
+
+    /// `token` with another signature.
+    fn resigned(token: &str) -> String {
+        let (signing_input, _) = token.rsplit_once('.').unwrap();
+        format!("{signing_input}.{}", encode(&[1; 64]))
+    }
+
     #[test]
     fn the_same_text_says_the_same() {
         let headers = Headers::default();
@@ -90,20 +104,6 @@ mod tests {
         }
         headers.insert("other", &header("other"));
         assert_eq!(headers.get("other"), Some(&header("other")));
-    }
-
-    fn reason(verifier: &JwtVerifier, token: &str) -> &'static str {
-        match verifier.verify(token, NOW) {
-            Ok(_) => "accepted",
-            Err(JwtRefusal::Invalid(reason)) => reason,
-            Err(_) => "unavailable",
-        }
-    }
-
-    /// `token` with another signature.
-    fn resigned(token: &str) -> String {
-        let (signing_input, _) = token.rsplit_once('.').unwrap();
-        format!("{signing_input}.{}", encode(&[1; 64]))
     }
 
     // C11, T1
