@@ -17,7 +17,7 @@ mod support;
 use std::sync::Mutex;
 
 #[cfg(feature = "audit")]
-use coverbase_auth::{AuditLayer, AuditRecord, AuditSink};
+use coverbase_auth::audit::{AuditLayer, AuditRecord, AuditSink};
 use coverbase_auth::{CoverbaseAuthLayer, Requirement, Scope};
 use http::Request;
 use support::{
@@ -169,7 +169,7 @@ fn authenticated(mut request: Request<()>) -> Request<()> {
 /// A layer that takes session tokens, and a request with one of 780 bytes.
 #[cfg(all(feature = "jwt", feature = "test-util"))]
 fn sessions() -> (CoverbaseAuthLayer, Request<()>) {
-    use coverbase_auth::jwt::TestIssuer;
+    use coverbase_auth::testing::TestIssuer;
     use session::{ISSUER, token, verifier};
 
     let issuer = TestIssuer::new(ISSUER);

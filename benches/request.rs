@@ -15,8 +15,10 @@ use std::{fmt::Debug, hint::black_box, net::IpAddr, time::Duration};
 
 use cached::cached;
 use coverbase_auth::{
-    AuditLayer, AuditRecord, AuditSink, CoverbaseAuthLayer, KeyFormat, KeyRecord, MemoryStore,
-    Rejection, RejectionKind, RequireLayer, Requirement, Role, Scope, jwt::TestIssuer,
+    CoverbaseAuthLayer, KeyFormat, KeyRecord, MemoryStore, Rejection, RejectionKind, RequireLayer,
+    Requirement, Role, Scope,
+    audit::{AuditLayer, AuditRecord, AuditSink},
+    testing::TestIssuer,
 };
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main,

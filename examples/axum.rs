@@ -8,8 +8,8 @@ use std::{io, net::SocketAddr};
 
 use axum::{Json, Router, extract::Path};
 use coverbase_auth::{
-    ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, KeyStore, MemoryStore, OrgId, OrgScoped,
-    Principal, Rejection, RejectionKind, Requirement, Role, Scope, User, axum::GuardedRouter,
+    ApiKey, CoverbaseAuthLayer, Environment, GuardedRouter, KeyRecord, KeyStore, MemoryStore,
+    OrgId, OrgScoped, Principal, Rejection, RejectionKind, Requirement, Role, Scope, User,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

@@ -14,8 +14,9 @@ use coverbase_auth::{
     CachedStore, ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet,
     KeyStore, MemoryStore, PostgresStore, RedbStore, StoreError, SystemClock,
     audit::{AuditLayer, AuditQueue, AuditStore, MemoryAuditLog},
-    axum::routes::{self, Routes},
-    jwt::{KeySetError, TestIssuer},
+    jwt::KeySetError,
+    routes::{self, Routes},
+    testing::TestIssuer,
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify, time::sleep};
 

@@ -1,5 +1,5 @@
-//! Refusals in other words: problem details for those who ask for them, a line of text for terminals, the contract's
-//! envelope for all others.
+//! Rejections in a format of the service's own: one line of text for clients that ask for `text/plain`, the contract's
+//! JSON envelope for all others.
 //!
 //! ```text
 //! cargo run --example custom_render --features axum
@@ -10,36 +10,36 @@ use std::{io, net::SocketAddr};
 use axum::{Router, routing::get};
 use bytes::Bytes;
 use coverbase_auth::{
-    CoverbaseAuthLayer, JsonEnvelope, KeyStore, MemoryStore, Negotiated, OrgId, ProblemJson,
-    Rejection, Render,
+    CoverbaseAuthLayer, JsonEnvelope, KeyStore, MemoryStore, OrgId, Rejection, Render,
 };
-use http::{HeaderValue, Response, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderValue, Response, header::{ACCEPT, CONTENT_TYPE}, request::Parts};
 use tokio::net::TcpListener;
 
-/// `401: Not authenticated`. The layer adds the challenge and `Retry-After`.
+/// Writes `401: Not authenticated`, or the JSON envelope. The layer adds the challenge and `Retry-After`.
 #[derive(Debug)]
-struct OneLine;
+struct TextOrJson;
 
-impl Render for OneLine {
-    fn render(&self, rejection: &Rejection, _request: &Parts) -> Response<Bytes> {
+impl Render for TextOrJson {
+    fn render(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes> {
+        if request.headers.get(ACCEPT) != Some(&TEXT_PLAIN) {
+            return JsonEnvelope::new().render(rejection, request);
+        }
         let status = rejection.kind().status();
         let line = format!("{}: {rejection}\n", status.as_u16());
         let mut response = Response::new(Bytes::from(line));
         *response.status_mut() = status;
-        let text = HeaderValue::from_static("text/plain");
-        response.headers_mut().insert(CONTENT_TYPE, text);
+        response.headers_mut().insert(CONTENT_TYPE, TEXT_PLAIN);
         response
     }
 }
 
+const TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain");
+
 /// The service, behind the layer.
 pub fn app(store: impl KeyStore) -> Router {
-    let render = Negotiated::new(JsonEnvelope::new())
-        .or("application/problem+json", ProblemJson::new())
-        .or("text/plain", OneLine);
     Router::new()
         .route("/", get(async |org_id: OrgId| org_id.to_string()))
-        .layer(CoverbaseAuthLayer::new(store).with_render(render))
+        .layer(CoverbaseAuthLayer::new(store).with_render(TextOrJson))
 }
 
 #[tokio::main]

@@ -1,13 +1,18 @@
 //! A store over an HTTP key service such as Clerk's `POST /v1/api_keys/verify`, of which there is a stub here.
+use std::{collections::HashMap, error::Error, io};
+
 use axum::{Json, Router, routing::post};
-use coverbase_auth::{CachedStore, IpAllowlist, KeyDigest, KeyRecord, KeyStore, Lookup};
-use coverbase_auth::{Scope, StoreError, key_store::PresentedKey};
+use coverbase_auth::{
+    CachedStore, IpAllowlist, KeyDigest, KeyRecord, KeyStore, Lookup, Scope, StoreError,
+    key_store::PresentedKey,
+};
 use http::{Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::BodyExt;
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde_json::{Value, json};
-use std::{collections::HashMap, error::Error, io};
 
 /// To ask Clerk itself, take a connector with TLS, and send its secret key in `Authorization`.
 #[derive(Debug, Clone)]

@@ -13,8 +13,10 @@ use coverbase_auth::{
 use proto::{example_server::*, *};
 use tokio::net::TcpListener;
 use tokio_stream::{Iter, wrappers::TcpListenerStream};
-use tonic::transport::{Error, Server, server::TcpConnectInfo};
-use tonic::{Request, Response, Status};
+use tonic::{
+    Request, Response, Status,
+    transport::{Error, Server, server::TcpConnectInfo},
+};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 
 #[allow(missing_docs, unreachable_pub, elided_lifetimes_in_paths)]

@@ -16,8 +16,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 /// The nesting that is read, serde_json's own limit: the outermost object is 1.
 const MAX_DEPTH: usize = 128;

@@ -31,7 +31,7 @@
 //!
 //! | I want … | |
 //! |---|---|
-//! | an axum service whose routes say what they require | [`axum::GuardedRouter`] |
+//! | an axum service whose routes say what they require | [`GuardedRouter`] |
 //! | to protect an axum router as it is | [`CoverbaseAuthLayer`] around it, [`RequireLayer`] on routes that ask for more |
 //! | to protect a tonic or hyper service | [`CoverbaseAuthLayer`], and a [`RequirementsLayer`] outside of it |
 //! | to open a health check | [`Requirement::public`] |
@@ -40,7 +40,7 @@
 //! | keys in memory, in a file, in a database of mine | [`MemoryStore`], [`RedbStore`], [`KeyStore`] for a type of yours |
 //! | users of a dashboard too | [`JwtVerifier`] with a [`KeySet`] |
 //! | to hold keys to networks, behind proxies | [`ClientIpSource`] |
-//! | routes on which customers manage their keys | [`axum::routes`], or [`KeyAdmin`] behind routes of mine |
+//! | routes on which customers manage their keys | [`routes`], or [`KeyAdmin`] behind routes of mine |
 //! | a record of every authenticated call of `/v1/*` | [`AuditLayer`] |
 //! | refusals in another form | [`ProblemJson`], [`Negotiated`], [`Render`] |
 //! | to test all that | [`testing`], and [the manual](manual::testing) |
@@ -57,7 +57,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | none | the layers, [`MemoryStore`], [`KeyAdmin`], static answers; no runtime, no TLS |
-//! | `axum` | extractors, [`axum::GuardedRouter`], the contract's routes |
+//! | `axum` | extractors, [`GuardedRouter`], the contract's routes |
 //! | `openapi` | the routes, and routes of yours, as an OpenAPI document with their requirements |
 //! | `tonic` | a single tonic service wears the layer; a [`Rejection`] is a `tonic::Status`. The layer around a whole server needs no feature |
 //! | `jwt` | session tokens, with a key set that is at hand |
@@ -82,96 +82,85 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod allowlist;
-mod api_key;
 #[cfg(feature = "audit")]
 pub mod audit;
 mod authenticator;
 #[cfg(feature = "axum")]
-pub mod axum;
-mod body;
-mod caller;
-mod challenge;
+mod axum;
 mod client_ip;
 mod clock;
 mod credential;
-mod future;
-mod gate;
-mod grpc;
 mod json;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod key_admin;
 pub mod key_store;
 mod layer;
-mod listing;
 pub mod manual;
-#[cfg(feature = "metrics")]
-mod meter;
-mod negotiate;
-mod observe;
-mod org_id;
-mod org_scoped;
 mod principal;
-mod redact;
-mod refusal;
-mod rejection;
-mod render;
-mod require;
 mod requirement;
 mod requirements;
-mod scope;
-mod service;
-mod slot;
+mod response;
+mod telemetry;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
-mod token68;
 #[cfg(feature = "tonic")]
 mod tonic;
-mod usage;
 
-#[cfg(feature = "audit")]
-pub use self::audit::{
-    AuditLayer, AuditLog, AuditQuery, AuditQueue, AuditRecord, AuditSink, AuditStore,
-    MemoryAuditLog,
-};
-#[cfg(any(test, feature = "test-util"))]
-pub use self::clock::TestClock;
+#[cfg(feature = "axum")]
+pub use self::axum::{guarded::GuardedRouter, routes};
 #[cfg(feature = "jwt")]
-pub use self::jwt::{Algorithm, Issuer, JwtVerifier, KeySet};
+pub use self::jwt::{
+    algorithm::Algorithm, issuer::Issuer, keys::key_set::KeySet, verifier::JwtVerifier,
+};
 #[cfg(feature = "cache")]
-pub use self::key_store::CachedStore;
+pub use self::key_store::cached::CachedStore;
 #[cfg(feature = "postgres")]
-pub use self::key_store::PostgresStore;
+pub use self::key_store::postgres::PostgresStore;
 #[cfg(feature = "redb")]
-pub use self::key_store::RedbStore;
+pub use self::key_store::redb::RedbStore;
 pub use self::{
-    allowlist::{InvalidCidr, IpAllowlist},
-    api_key::{
-        ApiKey, Environment, GeneratorUnavailable, InvalidApiKey, KeyDigest, KeyFormat, KeyId,
+    authenticator::rejection::{Rejection, RejectionKind},
+    client_ip::{
+        allowlist::{InvalidCidr, IpAllowlist},
+        source::{ClientIpSource, PeerAddr},
     },
-    body::ResponseBody,
-    caller::{ServiceAccount, User},
-    client_ip::{ClientIpSource, PeerAddr},
     clock::{Clock, SystemClock},
-    credential::{Credential, CredentialError},
-    future::{DecidedFuture, ResponseFuture},
-    grpc::GrpcStatus,
-    key_admin::KeyAdmin,
-    key_store::{KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError},
-    layer::CoverbaseAuthLayer,
-    listing::{Listing, RouteRequirement, UnguardedRoute},
-    negotiate::Negotiated,
-    org_id::OrgId,
-    org_scoped::OrgScoped,
-    principal::{Principal, PrincipalKind, Role},
-    rejection::{Rejection, RejectionKind},
-    render::{JsonEnvelope, ProblemJson, Render},
-    require::{Require, RequireLayer},
-    requirement::Requirement,
+    credential::{
+        api_key::{
+            ApiKey, Environment, GeneratorUnavailable, InvalidApiKey, KeyDigest, KeyFormat, KeyId,
+        },
+        header::{Credential, CredentialError},
+    },
+    key_admin::admin::KeyAdmin,
+    key_store::{
+        memory::MemoryStore,
+        record::KeyRecord,
+        store::{KeyRegistry, KeyStore, Lookup, StoreError},
+    },
+    layer::{
+        auth_layer::CoverbaseAuthLayer,
+        body::ResponseBody,
+        future::{DecidedFuture, ResponseFuture},
+        require::{Require, RequireLayer},
+        service::CoverbaseAuth,
+    },
+    principal::{
+        caller::{ServiceAccount, User},
+        identity::{Principal, PrincipalKind, Role},
+        org_id::OrgId,
+        org_scoped::OrgScoped,
+        scope::{InvalidScope, Scope, Scopes},
+    },
+    requirement::{
+        listing::{Listing, RouteRequirement, UnguardedRoute},
+        rule::Requirement,
+    },
     requirements::{InvalidRoute, Requirements, RequirementsLayer},
-    scope::{InvalidScope, Scope, Scopes},
-    service::CoverbaseAuth,
+    response::{
+        grpc::GrpcStatus,
+        render::{JsonEnvelope, ProblemJson, Render},
+    },
 };
 
 #[cfg(all(

@@ -5,8 +5,10 @@ use ::tonic::{Code, Status, metadata::MetadataMap, server::NamedService};
 use http::HeaderMap;
 
 use crate::{
-    refusal, rejection::Rejection, require::Require, requirements::Requirements,
-    service::CoverbaseAuth,
+    authenticator::Rejection,
+    layer::{CoverbaseAuth, Require},
+    requirements::Requirements,
+    response::refusal,
 };
 
 /// What the layer answers to a gRPC client (`C32`), for methods that refuse by themselves.

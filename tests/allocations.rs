@@ -188,7 +188,7 @@ fn an_admitted_request_allocates_nothing_of_the_layers_own() {
 #[cfg(feature = "jwt")]
 #[test]
 fn a_session_that_is_known_allocates_nothing_of_the_layers_own() {
-    use coverbase_auth::jwt::{Algorithm, JwtVerifier, TestIssuer};
+    use coverbase_auth::{Algorithm, JwtVerifier, testing::TestIssuer};
 
     for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa] {
         let issuer = TestIssuer::new("https://clerk.coverbase.test").with_algorithm(algorithm);

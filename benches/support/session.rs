@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{
     RsaPublicKeyComponents,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use coverbase_auth::jwt::{Algorithm, JwtVerifier, TestIssuer};
+use coverbase_auth::{Algorithm, JwtVerifier, testing::TestIssuer};
 use serde_json::Value;
 
 pub(crate) const ALGORITHMS: [Algorithm; 3] =

@@ -18,23 +18,23 @@ use super::{
     id::AuditRecordId,
     text::{self, MAX_TEXT, on_one_line, shown},
 };
-use crate::{principal::Principal, slot::Witness};
+use crate::{authenticator::Witness, principal::Principal};
 
 /// As it is taken on the request's way, made text of by whoever writes the record. It holds nothing of the request itself: a
 /// path is a part of the buffer that the whole head was read into.
-pub(super) struct ApiCall {
-    pub(super) id: AuditRecordId,
-    pub(super) method: Method,
-    pub(super) target: CallTarget,
-    pub(super) route: OnceLock<RouteTemplate>,
+pub(crate) struct ApiCall {
+    pub(crate) id: AuditRecordId,
+    pub(crate) method: Method,
+    pub(crate) target: CallTarget,
+    pub(crate) route: OnceLock<RouteTemplate>,
     /// The one that the request brought; else it is the record's own.
-    pub(super) request_id: Option<Box<str>>,
-    pub(super) caller: Mutex<Option<Caller>>,
-    pub(super) outcome: Outcome,
+    pub(crate) request_id: Option<Box<str>>,
+    pub(crate) caller: Mutex<Option<Caller>>,
+    pub(crate) outcome: Outcome,
 }
 
 /// What was called.
-pub(super) enum CallTarget {
+pub(crate) enum CallTarget {
     /// Path and query as they came.
     Raw(SmallVec<[u8; Self::USUAL]>),
     /// What is to be shown of long ones.
@@ -49,7 +49,7 @@ impl CallTarget {
     const LONG: usize = 1_024;
 
     #[inline]
-    pub(super) fn of(target: &str) -> Self {
+    pub(crate) fn of(target: &str) -> Self {
         if target.len() <= Self::LONG {
             return Self::Raw(SmallVec::from_slice(target.as_bytes()));
         }
@@ -85,14 +85,14 @@ fn as_text(target: &[u8]) -> &str {
 }
 
 #[derive(Clone)]
-pub(super) struct Caller {
-    pub(super) principal: Principal,
-    pub(super) client_ip: Option<IpAddr>,
+pub(crate) struct Caller {
+    pub(crate) principal: Principal,
+    pub(crate) client_ip: Option<IpAddr>,
 }
 
 /// Written once, before the record is given away; whoever reads it has got it over a lock.
 #[derive(Default)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// 0: there was no response.
     status: AtomicU16,
     duration_ms: AtomicU64,
@@ -100,12 +100,12 @@ pub(super) struct Outcome {
 
 impl Outcome {
     #[inline]
-    pub(super) fn set_status(&self, status: StatusCode) {
+    pub(crate) fn set_status(&self, status: StatusCode) {
         self.status.store(status.as_u16(), Ordering::Relaxed);
     }
 
     #[inline]
-    pub(super) fn set_duration(&self, duration: Duration) {
+    pub(crate) fn set_duration(&self, duration: Duration) {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.duration_ms.store(millis, Ordering::Relaxed);
     }
@@ -131,7 +131,7 @@ impl Witness for ApiCall {
 }
 
 /// The route that a request matched, such as `/v1/api-keys/{id}/revoke`.
-pub(super) enum RouteTemplate {
+pub(crate) enum RouteTemplate {
     Named(Cow<'static, str>),
     #[cfg(feature = "axum")]
     Matched(axum::extract::MatchedPath),
@@ -150,17 +150,17 @@ impl RouteTemplate {
 impl ApiCall {
     /// `None`: the credential has not resolved.
     #[inline]
-    pub(super) fn caller(&self) -> Option<Caller> {
+    pub(crate) fn caller(&self) -> Option<Caller> {
         let caller = self.caller.lock();
         caller.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn request_id(&self) -> Cow<'_, str> {
+    pub(crate) fn request_id(&self) -> Cow<'_, str> {
         let brought = self.request_id.as_deref();
         brought.map_or_else(|| self.id.to_string().into(), Cow::Borrowed)
     }
 
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let (method, path) = (self.method.as_str(), self.target.path());
         match self.outcome.status() {
             Some(status) => format!("{method} {path}: {status}"),
@@ -168,7 +168,7 @@ impl ApiCall {
         }
     }
 
-    pub(super) fn data(&self, caller: &Principal) -> Value {
+    pub(crate) fn data(&self, caller: &Principal) -> Value {
         let mut data = json!({
             "method": self.method.as_str(),
             "path": self.target.path(),

@@ -88,7 +88,7 @@ impl AuditLayer {
     ///
     #[cfg_attr(feature = "test-util", doc = "```")]
     #[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
-    /// use coverbase_auth::{TestClock, audit::{AuditLayer, MemoryAuditLog}};
+    /// use coverbase_auth::{audit::{AuditLayer, MemoryAuditLog}, testing::TestClock};
     ///
     /// let clock = TestClock::at(1_700_000_000);
     /// let layer = AuditLayer::new(MemoryAuditLog::new()).with_clock(clock.clone());

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{AuditLog, AuditPage, AuditQuery, AuditRecord, AuditRecordId, AuditSink, AuditStore};
-use crate::{key_store::StoreError, org_id::OrgId};
+use crate::{key_store::StoreError, principal::OrgId};
 
 /// The newest records of all organizations together, in memory: for tests, and for services that may forget.
 ///
@@ -120,7 +120,7 @@ impl fmt::Debug for MemoryAuditLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::contract;
+    use crate::testing::audit_contract as contract;
 
     #[tokio::test]
     async fn it_keeps_the_contract() {

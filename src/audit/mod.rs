@@ -20,10 +20,8 @@
 //! # }
 //! ```
 
-mod call;
-mod change;
-#[cfg(any(test, feature = "test-util"))]
-pub mod contract;
+pub(crate) mod call;
+pub(crate) mod change;
 mod event;
 mod future;
 mod id;
@@ -55,7 +53,9 @@ pub use self::{
     record::{AuditEntry, AuditRecord, InvalidAuditEntry},
 };
 use crate::{
-    key_store::StoreError, org_id::OrgId, principal::Role, requirement::Requirement, scope::Scope,
+    key_store::StoreError,
+    principal::{OrgId, Role, Scope},
+    requirement::Requirement,
 };
 
 /// Takes records, on the way of requests.

@@ -22,11 +22,10 @@ use super::{
     text::is_request_id,
 };
 use crate::{
+    authenticator::{Slot, Witness},
     clock::Clock,
-    observe,
     principal::Principal,
-    redact,
-    slot::{Slot, Witness},
+    telemetry::{observe, redact},
 };
 
 /// Outside of it nothing is recorded (`C34`).

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     key_store::{PostgresStore, StoreError},
-    org_id::OrgId,
+    principal::OrgId,
 };
 
 /// Organizations, ids, types, texts and entries, side by side.

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{AuditRecord, AuditSink, AuditStore};
-use crate::{key_store::StoreError, observe};
+use crate::{key_store::StoreError, telemetry::observe};
 
 /// The most records that are appended at once.
 const MAX_BATCH: usize = 256;

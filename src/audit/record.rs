@@ -12,7 +12,7 @@ use super::{
     id::AuditRecordId,
     text::{MAX_TEXT, on_one_line, shown},
 };
-use crate::{org_id::OrgId, principal::Principal};
+use crate::principal::{OrgId, Principal};
 
 /// What happened, who did it, and when.
 ///
@@ -50,7 +50,7 @@ enum Event {
 
 impl AuditRecord {
     #[inline]
-    pub(super) fn of_call(caller: Principal, call: Arc<ApiCall>) -> Self {
+    pub(crate) fn of_call(caller: Principal, call: Arc<ApiCall>) -> Self {
         Self {
             id: call.id,
             actor: caller,

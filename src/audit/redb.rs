@@ -12,7 +12,7 @@ use crate::{
         StoreError,
         redb::{AUDIT_ENTRIES, AUDIT_INDEX, RedbStore, damaged, id_in},
     },
-    org_id::OrgId,
+    principal::OrgId,
 };
 
 /// How many records one query looks at: enough for most logs, and a second's work.
@@ -139,7 +139,7 @@ fn contains(text: &[u8], search: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::contract;
+    use crate::testing::audit_contract as contract;
 
     #[tokio::test]
     async fn it_keeps_the_contract_and_the_records() {

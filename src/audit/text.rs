@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{percent_decode, percent_decode_str};
 
-use crate::redact;
+use crate::telemetry::redact;
 
 /// The longest path, in bytes.
 pub(super) const MAX_PATH: usize = 2_048;
@@ -85,7 +85,7 @@ pub(super) fn is_request_id(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api_key::{ApiKey, Environment};
+    use crate::credential::{ApiKey, Environment};
 
     // T13
     #[test]

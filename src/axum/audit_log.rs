@@ -13,10 +13,10 @@ use serde_json::json;
 use super::guarded::GuardedRouter;
 use crate::{
     audit::{self, AuditEntry, AuditLog, AuditMetadata, AuditQuery, InvalidParameter},
+    authenticator::{Rejection, RejectionKind},
     key_store::StoreError,
-    observe,
     principal::Principal,
-    rejection::{Rejection, RejectionKind},
+    telemetry::observe,
 };
 
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");

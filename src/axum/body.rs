@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 
-use crate::body::ResponseBody;
+use crate::layer::ResponseBody;
 
 /// The router's own body as it is, however many layers there are around it, and a refusal's bytes in a new one. axum serves
 /// nothing else, so a router that the layer is wrapped around, which is cheaper than

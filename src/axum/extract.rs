@@ -7,14 +7,11 @@ use axum::{
 use http::request::Parts;
 
 use crate::{
-    caller::{ServiceAccount, User},
-    grpc::is_grpc,
+    authenticator::{Rejection, RejectionKind},
     key_admin::KeyAdminError,
-    observe,
-    org_id::OrgId,
-    principal::Principal,
-    refusal,
-    rejection::{Rejection, RejectionKind},
+    principal::{OrgId, Principal, ServiceAccount, User},
+    response::{is_grpc, refusal},
+    telemetry::observe,
 };
 
 /// The principal of the request.

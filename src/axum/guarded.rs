@@ -8,12 +8,10 @@ use axum::{
 use http::Method;
 
 use crate::{
-    layer::CoverbaseAuthLayer,
-    listing::{Listing, RouteRequirement},
+    authenticator::{Rejection, RejectionKind},
+    layer::{CoverbaseAuthLayer, RequireLayer},
     principal::Principal,
-    rejection::{Rejection, RejectionKind},
-    require::RequireLayer,
-    requirement::Requirement,
+    requirement::{Listing, Requirement, RouteRequirement},
     requirements::RequirementsLayer,
 };
 
@@ -21,7 +19,7 @@ use crate::{
 ///
 /// ```
 /// use axum::Router;
-/// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, Principal, Requirement, Role, Scope, axum::GuardedRouter};
+/// use coverbase_auth::{CoverbaseAuthLayer, GuardedRouter, MemoryStore, Principal, Requirement, Role, Scope};
 ///
 /// async fn list(caller: Principal) -> String {
 ///     format!("the reports of {}", caller.org_id())
@@ -154,7 +152,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// The routes of both. As in axum, no route may be in either.
     ///
     /// ```
-    /// use coverbase_auth::{Requirement, Role, axum::GuardedRouter};
+    /// use coverbase_auth::{GuardedRouter, Requirement, Role};
     ///
     /// async fn handler() {}
     ///
@@ -183,7 +181,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     ///
     /// ```
     /// use axum::{Router, extract::State};
-    /// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, Requirement, axum::GuardedRouter};
+    /// use coverbase_auth::{CoverbaseAuthLayer, GuardedRouter, MemoryStore, Requirement};
     ///
     /// #[derive(Clone)]
     /// struct Greeting(&'static str);
@@ -220,7 +218,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// When two routes differ in nothing but the names of their parameters, as axum does.
     ///
     /// ```
-    /// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, Requirement, axum::GuardedRouter};
+    /// use coverbase_auth::{CoverbaseAuthLayer, GuardedRouter, MemoryStore, Requirement};
     /// use tower::ServiceBuilder;
     ///
     /// let routes: GuardedRouter = GuardedRouter::new().get("/health", Requirement::public(), async || "ok");

@@ -5,9 +5,7 @@
 mod audit_log;
 mod body;
 mod extract;
-mod guarded;
+pub(crate) mod guarded;
 #[cfg(feature = "openapi")]
 mod openapi;
 pub mod routes;
-
-pub use self::guarded::GuardedRouter;

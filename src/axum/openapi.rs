@@ -12,9 +12,8 @@ use utoipa::openapi::{
 };
 
 use crate::{
-    listing::{Listing, RouteRequirement, UnguardedRoute},
-    requirement::{Keys, Requirement, Users},
-    scope::Scope,
+    principal::Scope,
+    requirement::{Keys, Listing, Requirement, RouteRequirement, UnguardedRoute, Users},
 };
 
 const API_KEY: &str = "ApiKey";

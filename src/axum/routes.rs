@@ -22,18 +22,16 @@ use super::guarded::GuardedRouter;
 #[cfg(feature = "openapi")]
 use super::openapi;
 use crate::{
-    api_key::KeyId,
+    authenticator::{Rejection, RejectionKind},
     client_ip::ClientIpSource,
-    grpc::is_grpc,
+    credential::KeyId,
     key_admin::{
         CreateKey, CreatedKey, KeyAdmin, KeyAdminError, KeySummary, Organization, RevokeKey,
         RotatedKey, SetAllowlist,
     },
-    listing::Listing,
-    org_id::OrgId,
-    principal::Principal,
-    rejection::{Rejection, RejectionKind},
-    requirement::Requirement,
+    principal::{OrgId, Principal},
+    requirement::{Listing, Requirement},
+    response::is_grpc,
 };
 
 /// Room for an allowlist of ten thousand CIDRs.
@@ -42,7 +40,7 @@ const MAX_BODY_LEN: usize = 512 * 1024;
 /// What the [`router`] serves from.
 ///
 /// ```
-/// use coverbase_auth::{ClientIpSource, CoverbaseAuthLayer, KeyAdmin, MemoryStore, axum::routes};
+/// use coverbase_auth::{ClientIpSource, CoverbaseAuthLayer, KeyAdmin, MemoryStore, routes};
 ///
 /// let store = MemoryStore::new();
 /// let client_ip = ClientIpSource::trusted_proxies(1);
@@ -91,7 +89,7 @@ impl Routes {
     /// [`KeyAdmin::with_audit`].
     ///
     /// ```
-    /// use coverbase_auth::{CoverbaseAuthLayer, KeyAdmin, MemoryStore, axum::routes};
+    /// use coverbase_auth::{CoverbaseAuthLayer, KeyAdmin, MemoryStore, routes};
     /// use coverbase_auth::audit::{AuditLayer, MemoryAuditLog};
     ///
     /// let (store, log) = (MemoryStore::new(), MemoryAuditLog::new());
@@ -112,7 +110,7 @@ impl Routes {
     /// Serves `GET /openapi.json`, what [`openapi`](Self::openapi) gives, to whoever has a credential.
     ///
     /// ```
-    /// use coverbase_auth::{KeyAdmin, MemoryStore, axum::routes::Routes};
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, routes::Routes};
     ///
     /// let routes = Routes::new(KeyAdmin::new(MemoryStore::new())).with_openapi();
     /// assert!(routes.listing().to_string().contains("/openapi.json"));
@@ -129,7 +127,7 @@ impl Routes {
     /// Every route with its requirement, to be printed at the start.
     ///
     /// ```
-    /// use coverbase_auth::{KeyAdmin, MemoryStore, axum::routes::Routes};
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, routes::Routes};
     ///
     /// let listing = Routes::new(KeyAdmin::new(MemoryStore::new())).listing();
     /// assert!(listing.to_string().contains("/v1/api-keys              scope keys:manage or role admin"));
@@ -142,7 +140,7 @@ impl Routes {
     /// The routes as an OpenAPI 3.1 document, the `security` of each by the requirement that it is held to.
     ///
     /// ```
-    /// use coverbase_auth::{KeyAdmin, MemoryStore, axum::routes::Routes};
+    /// use coverbase_auth::{KeyAdmin, MemoryStore, routes::Routes};
     ///
     /// let document = Routes::new(KeyAdmin::new(MemoryStore::new())).openapi();
     /// assert!(document.paths.paths.contains_key("/v1/api-keys/{id}/rotate"));

@@ -5,7 +5,7 @@ use std::fmt;
 /// There is no `none` and no `HS*` here, so neither can be put on a verifier's list (C11, RFC 8725 §3.1).
 ///
 /// ```
-/// use coverbase_auth::jwt::Algorithm;
+/// use coverbase_auth::Algorithm;
 ///
 /// assert_eq!(Algorithm::Es256.as_str(), "ES256");
 /// assert_eq!(Algorithm::EdDsa.to_string(), "EdDSA");

@@ -1,8 +1,10 @@
 //! What every token must claim (C13, C14). No library decides here: each rule is one line of ours.
 
-use crate::json::{Object, Value};
-use crate::jwt::membership::Mapping;
-use crate::principal::Principal;
+use crate::{
+    json::{Object, Value},
+    jwt::membership::Mapping,
+    principal::Principal,
+};
 
 /// The last second of the year 9999. A later date is one in milliseconds, mostly.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -193,8 +195,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::json::parse_object;
-    use crate::jwt::membership::Membership;
+    use crate::{json::parse_object, jwt::membership::Membership};
 
     const PARTY: &str = "https://app.coverbase.test";
     const LEEWAY: u64 = 5;

@@ -1,9 +1,13 @@
 //! Clerk's session claims (C15).
 
-use crate::json::Value;
-use crate::jwt::claims::{string, text};
-use crate::jwt::membership::{Claims, InvalidClaim, Membership};
-use crate::principal::Role;
+use crate::{
+    json::Value,
+    jwt::{
+        claims::{string, text},
+        membership::{Claims, InvalidClaim, Membership},
+    },
+    principal::Role,
+};
 
 /// A member, from the shape that `v` names; no claim of the other shape is read.
 pub(crate) fn membership(claims: &Claims<'_>) -> Result<Membership, InvalidClaim> {
@@ -51,9 +55,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::json::parse_object;
-    use crate::principal::Principal;
-    use crate::scope::Scopes;
+    use crate::{
+        json::parse_object,
+        principal::{Principal, Scopes},
+    };
 
     fn version_1() -> Value {
         json!({ "sid": "sess_1", "org_id": "org_alpha", "org_role": "org:admin", "org_slug": "alpha" })

@@ -1,7 +1,6 @@
 //! Headers that have been read before: an issuer writes one and the same into all tokens of a key.
 
-use std::fmt;
-use std::sync::OnceLock;
+use std::{fmt, sync::OnceLock};
 
 use crate::jwt::token::Header;
 
@@ -45,10 +44,14 @@ impl fmt::Debug for Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwt::algorithm::Algorithm;
-    use crate::jwt::base64url::encode;
-    use crate::jwt::test_issuer::TestIssuer;
-    use crate::jwt::verifier::{JwtRefusal, JwtVerifier};
+    use crate::{
+        jwt::{
+            algorithm::Algorithm,
+            base64url::encode,
+            verifier::{JwtRefusal, JwtVerifier},
+        },
+        testing::TestIssuer,
+    };
 
     const ISSUER: &str = "https://clerk.coverbase.test";
     const NOW: u64 = 1_800_000_000;

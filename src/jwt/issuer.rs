@@ -1,17 +1,19 @@
-use crate::jwt::claims::ClaimRules;
-use crate::jwt::clerk;
-use crate::jwt::key_set::KeySet;
-use crate::jwt::membership::{Claims, InvalidClaim, Mapping, Membership};
+use crate::jwt::{
+    claims::ClaimRules,
+    clerk,
+    keys::key_set::KeySet,
+    membership::{Claims, InvalidClaim, Mapping, Membership},
+};
 
 /// One issuer of tokens: its name, its keys, whom its tokens may be made for, and how they tell an organization.
 ///
-/// A [`JwtVerifier`](crate::jwt::JwtVerifier) has one from the start, and takes more by
-/// [`with_issuer`](crate::jwt::JwtVerifier::with_issuer). A token is checked by the rules and the keys of the one issuer
+/// A [`JwtVerifier`](crate::JwtVerifier) has one from the start, and takes more by
+/// [`with_issuer`](crate::JwtVerifier::with_issuer). A token is checked by the rules and the keys of the one issuer
 /// that it names, and no other (C13, RFC 8725 §3.8).
 ///
 /// ```
 /// use coverbase_auth::Role;
-/// use coverbase_auth::jwt::{Issuer, JwtVerifier, KeySet, Membership};
+/// use coverbase_auth::{Issuer, JwtVerifier, KeySet, jwt::Membership};
 ///
 /// let partner = Issuer::new("https://id.partner.example", KeySet::unavailable())
 ///     .with_audiences(["https://api.example.com"])
@@ -50,7 +52,7 @@ impl Issuer {
     /// An empty list accepts no token: a list that a configuration lost must not switch the check off.
     ///
     /// ```
-    /// # use coverbase_auth::jwt::{Issuer, KeySet};
+    /// # use coverbase_auth::{Issuer, KeySet};
     /// let issuer = Issuer::new("https://clerk.example.com", KeySet::unavailable())
     ///     .with_authorized_parties(["https://app.example.com"]);
     /// ```
@@ -81,7 +83,7 @@ impl Issuer {
     /// Clerk's.
     ///
     /// ```
-    /// # use coverbase_auth::jwt::{InvalidClaim, Issuer, KeySet, Membership};
+    /// # use coverbase_auth::{Issuer, KeySet, jwt::{InvalidClaim, Membership}};
     /// let issuer = Issuer::new("https://id.example.com", KeySet::unavailable()).with_claims(|claims| {
     ///     let tenant = claims.object("tenant")?.ok_or(InvalidClaim::new("a token without a tenant"))?;
     ///     Ok(Membership::new(tenant.required_string("id")?))
@@ -108,10 +110,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::jwt::test_issuer::TestIssuer;
-    use crate::jwt::verifier::{JwtRefusal, JwtVerifier};
-    use crate::principal::Role;
-    use crate::scope::Scope;
+    use crate::{
+        jwt::verifier::{JwtRefusal, JwtVerifier},
+        principal::{Role, Scope},
+        testing::TestIssuer,
+    };
 
     const NOW: u64 = 1_800_000_000;
 

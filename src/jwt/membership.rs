@@ -1,13 +1,15 @@
 //! How a token's claims become a member of an organization: the part of a token that each issuer writes in its own way.
 
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use crate::json::{Object, Value};
-use crate::org_id::OrgId;
-use crate::principal::{Principal, Role, UserIdentity};
-use crate::scope::Scopes;
+use crate::{
+    json::{Object, Value},
+    principal::{OrgId, Principal, Role, Scopes, UserIdentity},
+};
 
 /// A user's place in one organization, as a token tells it.
 ///
@@ -94,13 +96,13 @@ fn is_id(id: &str) -> bool {
 }
 
 /// The claims of a token whose signature, issuer, dates and audience are good, for
-/// [`Issuer::with_claims`](crate::jwt::Issuer::with_claims).
+/// [`Issuer::with_claims`](crate::Issuer::with_claims).
 ///
 /// What is there and of another type than asked for is an error, never absent: `null` too.
 ///
 /// ```
 /// use coverbase_auth::Role;
-/// use coverbase_auth::jwt::{Claims, InvalidClaim, Issuer, KeySet, Membership};
+/// use coverbase_auth::{Issuer, KeySet, jwt::{Claims, InvalidClaim, Membership}};
 ///
 /// /// `{"org": {"id": "org_acme", "role": "member"}, "scope": "audit:read"}`
 /// fn membership(claims: &Claims<'_>) -> Result<Membership, InvalidClaim> {

@@ -5,41 +5,28 @@
 //! prepared key and nothing else: no library decides on an algorithm or a claim. What is wrong with a token is told in
 //! the service's log, never on the wire (C16).
 
-mod algorithm;
-mod base64url;
+pub(crate) mod algorithm;
+pub(crate) mod base64url;
 mod claims;
 mod clerk;
-#[cfg(feature = "jwks")]
-mod fetched;
 mod headers;
-#[cfg(feature = "jwks")]
-mod https;
-mod issuer;
-mod jwk;
-mod key_set;
-mod keys;
+pub(crate) mod issuer;
+pub(crate) mod keys;
 mod membership;
-mod missing;
-#[cfg(feature = "jwks")]
-mod source;
-#[cfg(any(test, feature = "test-util"))]
-mod test_issuer;
 mod token;
 mod verified;
-mod verifier;
+pub(crate) mod verifier;
 
-pub use self::algorithm::Algorithm;
 #[cfg(feature = "jwks")]
-pub use self::https::HttpsJwks;
-pub use self::issuer::Issuer;
-pub use self::key_set::KeySet;
-pub use self::keys::{KeySetError, RefusedKey};
-pub use self::membership::{Claims, InvalidClaim, Membership};
-#[cfg(feature = "jwks")]
-pub use self::source::{FetchError, JwksSource};
-#[cfg(any(test, feature = "test-util"))]
-pub use self::test_issuer::{TestIssuer, TestToken};
-pub use self::verifier::JwtVerifier;
-
-pub(crate) use self::missing::Fetching;
-pub(crate) use self::verifier::JwtRefusal;
+pub use self::keys::{
+    https::HttpsJwks,
+    source::{FetchError, JwksSource},
+};
+pub(crate) use self::{
+    keys::Fetching,
+    verifier::{JwtRefusal, JwtVerifier},
+};
+pub use self::{
+    keys::verification_keys::{KeySetError, RefusedKey},
+    membership::{Claims, InvalidClaim, Membership},
+};

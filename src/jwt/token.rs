@@ -1,9 +1,9 @@
 //! The outside of a token: its three parts, its header, its signature.
 
-use crate::json::{self, Object, Value};
-use crate::jwt::algorithm::Algorithm;
-use crate::jwt::base64url::decode;
-use crate::jwt::jwk::VerifyingKey;
+use crate::{
+    json::{self, Object, Value},
+    jwt::{algorithm::Algorithm, base64url::decode, keys::jwk::VerifyingKey},
+};
 
 /// A token in its three parts. Nobody has checked more of it than the spelling of its payload.
 #[derive(Debug)]

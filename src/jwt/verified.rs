@@ -1,14 +1,17 @@
 //! Tokens that have been verified before: a user's browser sends one token with every request of a minute.
 
-use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::Arc;
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
+    sync::Arc,
+};
 
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{Equivalent, OptionsBuilder, UnitWeighter};
+use quick_cache::{
+    Equivalent, OptionsBuilder, UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
 
-use crate::jwt::claims::Session;
-use crate::jwt::keys::Keys;
+use crate::jwt::{claims::Session, keys::verification_keys::Keys};
 
 /// The end of a signature that is hashed: 192 bits of it, which nobody but the issuer chooses.
 const HASHED_LEN: usize = 32;
@@ -167,8 +170,7 @@ impl fmt::Debug for Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwt::test_issuer::TestIssuer;
-    use crate::jwt::verifier::JwtVerifier;
+    use crate::{jwt::verifier::JwtVerifier, testing::TestIssuer};
 
     const ISSUER: &str = "https://clerk.coverbase.test";
     const NOW: u64 = 1_800_000_000;

@@ -1,26 +1,30 @@
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use crate::jwt::algorithm::Algorithm;
-use crate::jwt::claims::{self, Session};
-use crate::jwt::issuer::Issuer;
-use crate::jwt::key_set::KeySet;
-use crate::jwt::keys::Keys;
-use crate::jwt::missing::{Fetching, KeyMissing};
-use crate::jwt::token::{Header, Token};
-use crate::jwt::verified::Verified;
-use crate::principal::Principal;
+use crate::{
+    jwt::{
+        algorithm::Algorithm,
+        claims::{self, Session},
+        issuer::Issuer,
+        keys::{
+            key_set::KeySet,
+            missing::{Fetching, KeyMissing},
+            verification_keys::Keys,
+        },
+        token::{Header, Token},
+        verified::Verified,
+    },
+    principal::Principal,
+};
 
 /// Verifies the tokens of one issuer or several.
 ///
 /// Cloning is cheap. Every `with_*` replaces what an earlier call of it set.
 ///
 /// ```
-/// use coverbase_auth::jwt::{JwtVerifier, KeySet};
+/// use coverbase_auth::{JwtVerifier, KeySet};
 ///
 /// # let jwks = r#"{"keys": [{"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "ins_1",
 /// #     "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
@@ -96,7 +100,7 @@ impl JwtVerifier {
     /// name.
     ///
     /// ```
-    /// # use coverbase_auth::jwt::{Issuer, JwtVerifier, KeySet};
+    /// # use coverbase_auth::{Issuer, JwtVerifier, KeySet};
     /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
     ///     .with_authorized_parties(["https://app.example.com"])
     ///     .with_issuer(
@@ -121,7 +125,7 @@ impl JwtVerifier {
     /// [`Issuer::with_authorized_parties`] of the issuer that [`new`](Self::new) was given (C14).
     ///
     /// ```
-    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    /// # use coverbase_auth::{JwtVerifier, KeySet};
     /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
     ///     .with_authorized_parties(["https://app.example.com", "http://localhost:3000"]);
     /// ```
@@ -136,7 +140,7 @@ impl JwtVerifier {
     /// [`Issuer::with_audiences`] of the issuer that [`new`](Self::new) was given (C14).
     ///
     /// ```
-    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    /// # use coverbase_auth::{JwtVerifier, KeySet};
     /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
     ///     .with_audiences(["https://api.example.com"]);
     /// ```
@@ -149,7 +153,7 @@ impl JwtVerifier {
     ///
     /// ```
     /// use std::time::Duration;
-    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    /// # use coverbase_auth::{JwtVerifier, KeySet};
     ///
     /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
     ///     .with_leeway(Duration::from_secs(30));
@@ -162,8 +166,8 @@ impl JwtVerifier {
     /// Accepts only tokens signed with one of `algorithms` (C11). An empty list accepts no token.
     ///
     /// ```
-    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
-    /// use coverbase_auth::jwt::Algorithm;
+    /// # use coverbase_auth::{JwtVerifier, KeySet};
+    /// use coverbase_auth::Algorithm;
     ///
     /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
     ///     .with_algorithms([Algorithm::Rs256]);
@@ -179,7 +183,7 @@ impl JwtVerifier {
     /// session that its issuer has ended stays valid until `exp` either way: a signature tells nothing of it.
     ///
     /// ```
-    /// # use coverbase_auth::jwt::{JwtVerifier, KeySet};
+    /// # use coverbase_auth::{JwtVerifier, KeySet};
     /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
     ///     .with_remembered_tokens(100_000);
     /// ```

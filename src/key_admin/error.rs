@@ -5,13 +5,14 @@ use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use crate::{
-    allowlist::InvalidCidr,
-    api_key::GeneratorUnavailable,
+    authenticator::{Rejection, RejectionKind},
+    client_ip::InvalidCidr,
+    credential::GeneratorUnavailable,
     json::JsonError,
     key_store::StoreError,
-    observe, refusal,
-    rejection::{Rejection, RejectionKind},
-    scope::Scopes,
+    principal::Scopes,
+    response::refusal,
+    telemetry::observe,
 };
 
 /// Why a request of [`KeyAdmin`](super::KeyAdmin) is not carried out. Nothing has been changed.

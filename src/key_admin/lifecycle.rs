@@ -4,11 +4,10 @@ use serde_json::{Value, json};
 
 use super::KeyAdmin;
 use crate::{
-    allowlist::IpAllowlist,
     audit::{AuditEventType, AuditRecord, AuditRecordId, Change, FieldChange, Target},
+    client_ip::IpAllowlist,
     key_store::KeyRecord,
-    org_id::OrgId,
-    principal::Principal,
+    principal::{OrgId, Principal},
 };
 
 impl KeyAdmin {

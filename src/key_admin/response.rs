@@ -3,11 +3,10 @@
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::{ApiKey, KeyId},
+    client_ip::IpAllowlist,
+    credential::{ApiKey, KeyId},
     key_store::KeyRecord,
-    org_id::OrgId,
-    scope::Scopes,
+    principal::{OrgId, Scopes},
 };
 
 /// A key as its organization sees it: everything but the secret (`C38`).

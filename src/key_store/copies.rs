@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::KeyRecord;
-use crate::api_key::KeyDigest;
+use crate::credential::KeyDigest;
 
 /// That of a shard without records, and of a place without a copy.
 const NO_VERSION: u64 = 0;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use crate::{api_key::KeyDigest, org_id::OrgId};
+use crate::{credential::KeyDigest, principal::OrgId};
 
 /// Something that a cache must no longer believe.
 ///

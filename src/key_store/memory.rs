@@ -15,9 +15,9 @@ use super::{
     table::RecordTable,
 };
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::{ApiKey, KeyDigest, KeyId},
-    org_id::OrgId,
+    client_ip::IpAllowlist,
+    credential::{ApiKey, KeyDigest, KeyId},
+    principal::OrgId,
 };
 
 /// Keys in memory: for tests, for single instances, and as the thing that other stores are measured against.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::api_key::{ApiKey, KeyDigest};
+use crate::credential::{ApiKey, KeyDigest};
 
 /// A key as a request presents it: its digest, which a store finds it by, and its secret, for a store whose service wants
 /// that ([`KeyStore::lookup_presented`](super::KeyStore::lookup_presented)).

@@ -3,13 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::{KeyDigest, KeyId},
+    client_ip::IpAllowlist,
     clock::Moment,
-    org_id::OrgId,
-    principal::{Labels, Principal, ServiceAccountIdentity},
-    scope::Scopes,
-    usage::{LastUsed, UsageLog},
+    credential::{KeyDigest, KeyId},
+    principal::{Labels, LastUsed, OrgId, Principal, Scopes, ServiceAccountIdentity, UsageLog},
 };
 
 /// A key as a store knows it: whose it is, what it may do, and until when.

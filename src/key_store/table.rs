@@ -19,7 +19,7 @@ use super::{
     KeyRecord,
     copies::{self, Found},
 };
-use crate::api_key::KeyDigest;
+use crate::credential::KeyDigest;
 
 pub(crate) struct RecordTable {
     shards: Box<[Shard]>,

@@ -14,15 +14,11 @@ use tower_service::Service;
 pub use self::table::InvalidRoute;
 use self::table::Table;
 use crate::{
-    body::ResponseBody,
-    future::DecidedFuture,
-    listing::{Listing, RouteRequirement},
+    authenticator::{OwnRequirements, Rejection, RejectionKind, Slot},
+    layer::{DecidedFuture, ResponseBody},
     principal::Principal,
-    refusal,
-    rejection::{Rejection, RejectionKind},
-    render::Renderer,
-    requirement::Requirement,
-    slot::{OwnRequirements, Slot},
+    requirement::{Listing, Requirement, RouteRequirement},
+    response::{Renderer, refusal},
 };
 
 /// Tells [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer), by method and path, what each request requires. It stands

@@ -3,10 +3,7 @@
 use http::Method;
 use matchit::InsertError;
 
-use crate::{
-    listing::{Listing, RouteRequirement},
-    requirement::Requirement,
-};
+use crate::requirement::{Listing, Requirement, RouteRequirement};
 
 /// A tree of paths for each method that a row names, in which the rows for every method stand too: the most exact path
 /// with a row for the method wins, whatever other methods are served under one that is more exact still.
@@ -172,7 +169,7 @@ impl InvalidRoute {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scope::Scope;
+    use crate::principal::Scope;
 
     /// Each row's requirement is a scope of its own, by which it is recognized.
     fn table(rows: &[(&str, &str, &str)]) -> Table {

@@ -55,7 +55,7 @@ struct Audited {
 
 impl Audited {
     fn new() -> Self {
-        use coverbase_auth::axum::routes::{Routes, router};
+        use coverbase_auth::routes::{Routes, router};
 
         let log = MemoryAuditLog::new();
         let mut service = Service::new();
@@ -1134,7 +1134,7 @@ async fn a_log_that_cannot_answer_is_503() {
         }
     }
 
-    use coverbase_auth::axum::routes::{Routes, router};
+    use coverbase_auth::routes::{Routes, router};
 
     let audited = Audited::new();
     let routes = Routes::new(audited.service.key_admin.clone()).with_audit_log(Down);

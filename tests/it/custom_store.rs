@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use coverbase_auth::{ApiKey, CachedStore, KeyRecord, key_store::contract};
+use coverbase_auth::{ApiKey, CachedStore, KeyRecord, testing::key_store_contract};
 use serde_json::{Value, json};
 
 #[allow(dead_code, reason = "it has a main of its own")]
@@ -20,8 +20,8 @@ async fn a_store_over_a_key_service_holds_to_the_contract() {
             .await
             .unwrap()
     };
-    contract::key_store(service).await;
-    contract::key_store(async |keys| CachedStore::new(service(keys).await)).await;
+    key_store_contract::key_store(service).await;
+    key_store_contract::key_store(async |keys| CachedStore::new(service(keys).await)).await;
 }
 
 fn as_the_service_writes_it(record: &KeyRecord) -> Value {

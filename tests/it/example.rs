@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use coverbase_auth::jwt::TestIssuer;
+use coverbase_auth::testing::TestIssuer;
 use serde_json::{Value, json};
 
 use crate::program::{Server, get, post, program, scratch};

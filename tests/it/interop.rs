@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use coverbase_auth::{
-    CoverbaseAuthLayer, MemoryStore, RejectionKind, Role, TestClock,
-    jwt::{JwtVerifier, KeySet},
+    CoverbaseAuthLayer, JwtVerifier, KeySet, MemoryStore, RejectionKind, Role, testing::TestClock,
 };
 use serde_json::Value;
 

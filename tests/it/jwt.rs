@@ -4,9 +4,9 @@ use std::{net::IpAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use coverbase_auth::{
-    ClientIpSource, CoverbaseAuthLayer, IpAllowlist, MemoryStore, PeerAddr, PrincipalKind,
-    RejectionKind, RequireLayer, Requirement, Role, Scope, TestClock,
-    jwt::{Algorithm, JwtVerifier, KeySet, TestIssuer, TestToken},
+    Algorithm, ClientIpSource, CoverbaseAuthLayer, IpAllowlist, JwtVerifier, KeySet, MemoryStore,
+    PeerAddr, PrincipalKind, RejectionKind, RequireLayer, Requirement, Role, Scope,
+    testing::{TestClock, TestIssuer, TestToken},
 };
 use http::StatusCode;
 use proptest::{prelude::*, sample::Index};

@@ -11,8 +11,8 @@ use std::{
 };
 
 use coverbase_auth::{
-    CoverbaseAuthLayer, MemoryStore, Rejection, RejectionKind,
-    jwt::{HttpsJwks, JwtVerifier, KeySet, TestIssuer},
+    CoverbaseAuthLayer, JwtVerifier, KeySet, MemoryStore, Rejection, RejectionKind, jwt::HttpsJwks,
+    testing::TestIssuer,
 };
 use http::{Response, header::RETRY_AFTER};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, KeyRegistry, MemoryStore, PrincipalKind,
-    RejectionKind, Requirement, Scope, TestClock,
+    RejectionKind, Requirement, Scope, testing::TestClock,
 };
 use http::StatusCode;
 

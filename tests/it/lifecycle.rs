@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 use async_trait::async_trait;
 use coverbase_auth::{
     Environment, IpAllowlist, KeyAdmin, KeyDigest, KeyId, KeyRecord, KeyRegistry, MemoryStore,
-    OrgId, PeerAddr, Principal, RejectionKind, Revocation, Scope, StoreError,
+    OrgId, PeerAddr, Principal, RejectionKind, Scope, StoreError,
     key_admin::{
         CreateKey, KeyAdminError, KeySummary, Organization, RevokeKey, RotatedKey, SetAllowlist,
     },
+    key_store::Revocation,
 };
 use http::{Request, StatusCode};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The rooms of the design: a file imports from the rooms above its own alone, so the graph has no cycle.
+//! The code map: each folder of `src` imports only from the folders below it, so the graph of folders has no cycle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,48 +7,25 @@ use std::{
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// Each imports only what stands before it. A directory is one room.
-const ORDER: [&str; 41] = [
-    "scope",
+/// The folders (and single files) of `src`, lowest first. Each imports only from those before it.
+const ORDER: [&str; 18] = [
     "clock",
-    "allowlist",
-    "client_ip",
-    "token68",
-    "api_key",
-    "credential",
-    "body",
-    "org_id",
-    "usage",
-    "principal",
-    "challenge",
-    "requirement",
-    "listing",
-    "rejection",
-    "caller",
-    "org_scoped",
-    "key_store",
-    "testing",
     "json",
+    "telemetry",
+    "client_ip",
+    "credential",
+    "principal",
+    "requirement",
+    "key_store",
     "jwt",
-    "redact",
-    "meter",
-    "observe",
-    "slot",
-    "render",
-    "negotiate",
-    "grpc",
-    "refusal",
-    "authenticator",
-    "gate",
-    "future",
-    "service",
-    "require",
-    "requirements",
-    "layer",
     "audit",
-    "tonic",
+    "authenticator",
+    "response",
+    "layer",
     "key_admin",
+    "tonic",
     "axum",
+    "testing",
     "manual",
 ];
 
@@ -78,7 +55,7 @@ fn no_file_is_long() {
             .lines()
             .take_while(|line| *line != "mod tests {")
             .count();
-        (lines >= 450).then(|| format!("src/{path} has {lines} lines"))
+        (lines > 400).then(|| format!("src/{path} has {lines} lines"))
     });
     assert_eq!(long.collect::<Vec<_>>(), [""; 0]);
 }
@@ -265,9 +242,15 @@ fn is_cfg_test(tokens: &[TokenTree]) -> bool {
     text.as_deref() == Some("[cfg(test)]")
 }
 
-/// `pub use` in a `mod.rs`; in `lib.rs` it is what tells a name's room.
+/// Whether this is `pub use self::…` or `pub(crate) use self::…`: a module that re-exports its children does not depend on
+/// them. In `lib.rs` re-exports are read, since they tell which folder a name of the crate root comes from.
 fn is_reexport(after_pub: &[TokenTree], module: &[String]) -> bool {
-    !module.is_empty() && matches!(after_pub.first(), Some(TokenTree::Ident(word)) if word == "use")
+    let rest = match after_pub {
+        [TokenTree::Group(_), rest @ ..] => rest,
+        rest => rest,
+    };
+    let words: Vec<String> = rest.iter().take(2).map(ToString::to_string).collect();
+    !module.is_empty() && words == ["use", "self"]
 }
 
 /// What stands after the item that begins here: after its `;`, or its block.
@@ -291,7 +274,7 @@ mod tests {
     fn crate_of(files: &[(&str, &str)]) -> BTreeMap<String, String> {
         let lib = (
             "lib.rs",
-            "pub use self::{layer::{CoverbaseAuthLayer, Other}, scope::Scope};",
+            "pub use self::{layer::{CoverbaseAuthLayer, Other}, principal::Scope};",
         );
         let files = files.iter().chain([&lib]);
         files
@@ -305,7 +288,7 @@ mod tests {
             "use crate::layer::Layer;",
             "use crate::{clock::{self, Clock}, layer::{Layer}};",
             "use crate::CoverbaseAuthLayer;",
-            "use crate::{scope::Scope, CoverbaseAuthLayer as Auth};",
+            "use crate::{principal::Scope, CoverbaseAuthLayer as Auth};",
             "use super::layer::*;",
             "pub(crate) use crate::layer::Layer;",
             "fn f() { let _ = crate::layer::new(); }",
@@ -318,7 +301,7 @@ mod tests {
             "use crate::nowhere::Layer;",
         ] {
             assert_eq!(
-                imports_from_below(&crate_of(&[("principal.rs", bad)])).len(),
+                imports_from_below(&crate_of(&[("requirement.rs", bad)])).len(),
                 1,
                 "{bad}"
             );
@@ -331,16 +314,16 @@ mod tests {
     #[test]
     fn all_else_is_left_alone() {
         for good in [
-            "use crate::{scope::Scope, clock}; use crate::Scope as S; use super::scope;",
+            "use crate::{principal::Scope, clock}; use crate::Scope as S; use super::principal;",
             "use std::fmt; use http::layer::Layer; pub(crate) fn f(self) { Self::layer::<u8>() }",
             "// use crate::layer::Layer;\n/// [`crate::layer::Layer`]\n/* crate::layer */ fn f() {}",
             "const TEXT: &str = \"crate::layer::Layer\";",
             "#[cfg(test)] mod tests { use crate::layer::Layer; }",
-            "#[cfg(test)] use crate::{layer::Layer, gate};",
+            "#[cfg(test)] use crate::{layer::Layer, axum};",
             "#[cfg(test)] #[test] fn f() { crate::layer::new() }",
         ] {
             assert_eq!(
-                imports_from_below(&crate_of(&[("principal.rs", good)])),
+                imports_from_below(&crate_of(&[("requirement.rs", good)])),
                 [""; 0],
                 "{good}"
             );
@@ -362,7 +345,7 @@ mod tests {
                 ("jwt/b.rs", imports),
             ]
         };
-        assert_eq!(circle(&crate_of(&a("use crate::scope::Scope;"))), None);
+        assert_eq!(circle(&crate_of(&a("use crate::principal::Scope;"))), None);
         let expected = ["jwt", "jwt::b", "jwt"].map(str::to_owned);
         assert_eq!(
             circle(&crate_of(&a("use super::Token;"))),

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use axum::{Router, body::Body};
 use coverbase_auth::{
-    ApiKey, CoverbaseAuthLayer, Environment, KeyAdmin, KeyRecord, Listing, MemoryStore,
-    Requirement, RequirementsLayer, Role, Scope,
-    audit::MemoryAuditLog,
-    axum::{GuardedRouter, routes},
+    ApiKey, CoverbaseAuthLayer, Environment, GuardedRouter, KeyAdmin, KeyRecord, Listing,
+    MemoryStore, Requirement, RequirementsLayer, Role, Scope, audit::MemoryAuditLog, routes,
 };
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;

@@ -10,7 +10,7 @@ use axum::{
 };
 use coverbase_auth::{
     ClientIpSource, PeerAddr, Principal, Scope,
-    axum::routes::{self, Routes},
+    routes::{self, Routes},
 };
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;

@@ -7,9 +7,9 @@ use std::{
 
 use coverbase_auth::{
     ApiKey, ClientIpSource, CoverbaseAuthLayer, Environment, JwtVerifier, KeyAdmin, KeyId,
-    KeyRecord, KeyRegistry, MemoryStore, Principal, Scope, TestClock,
-    jwt::TestIssuer,
+    KeyRecord, KeyRegistry, MemoryStore, Principal, Scope,
     key_admin::{CreateKey, CreatedKey},
+    testing::{TestClock, TestIssuer},
 };
 use http::{Request, Response};
 use tower::{Layer, ServiceExt, service_fn};
@@ -64,7 +64,7 @@ impl Service {
 
     /// The contract's routes under the layer.
     pub(crate) fn app(&self) -> axum::Router {
-        use coverbase_auth::axum::routes::{Routes, router};
+        use coverbase_auth::routes::{Routes, router};
 
         let routes = Routes::new(self.key_admin.clone());
         router(routes.with_client_ip(self.client_ip.clone())).layer(self.layer.clone())

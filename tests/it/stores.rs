@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coverbase_auth::{
     ApiKey, IpAllowlist, KeyDigest, KeyId, KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore,
-    OrgId, Revocation, StoreError, key_store::contract,
+    OrgId, StoreError, key_store::Revocation, testing::key_store_contract,
 };
 
 async fn holding(keys: Vec<(ApiKey, KeyRecord)>) -> MemoryStore {
@@ -18,10 +18,10 @@ async fn holding(keys: Vec<(ApiKey, KeyRecord)>) -> MemoryStore {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_holds_to_the_contract() {
-    contract::key_store(holding).await;
+    key_store_contract::key_store(holding).await;
     let store = MemoryStore::new();
-    contract::key_registry(async || store.clone()).await;
-    contract::last_used(async || store.clone(), async |_: &MemoryStore| {}).await;
+    key_store_contract::key_registry(async || store.clone()).await;
+    key_store_contract::last_used(async || store.clone(), async |_: &MemoryStore| {}).await;
 }
 
 #[cfg(feature = "cache")]
@@ -29,11 +29,11 @@ async fn memory_holds_to_the_contract() {
 async fn a_cache_holds_to_the_contract() {
     use coverbase_auth::CachedStore;
 
-    contract::key_store(async |keys| CachedStore::new(holding(keys).await)).await;
+    key_store_contract::key_store(async |keys| CachedStore::new(holding(keys).await)).await;
     let store = CachedStore::new(MemoryStore::new());
-    contract::key_registry(async || store.clone()).await;
+    key_store_contract::key_registry(async || store.clone()).await;
     let flush = async |_: &CachedStore<MemoryStore>| {};
-    contract::last_used(async || store.clone(), flush).await;
+    key_store_contract::last_used(async || store.clone(), flush).await;
 }
 
 #[cfg(feature = "redb")]
@@ -43,7 +43,7 @@ async fn redb_holds_to_the_contract() {
 
     let folder = tempfile::tempdir().unwrap();
     let store = RedbStore::open(folder.path().join("keys.redb")).unwrap();
-    contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
+    key_store_contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
         for (key, record) in keys {
             let (org_id, allowlist) = (record.org_id().clone(), record.allowlist().clone());
             store.create(key.digest(), record).await.unwrap();
@@ -52,9 +52,9 @@ async fn redb_holds_to_the_contract() {
         store.clone()
     })
     .await;
-    contract::key_registry(async || store.clone()).await;
+    key_store_contract::key_registry(async || store.clone()).await;
     let flush = async |store: &RedbStore| store.flush().await.unwrap();
-    contract::last_used(async || store.clone(), flush).await;
+    key_store_contract::last_used(async || store.clone(), flush).await;
 }
 
 /// What somebody's store may get wrong.
@@ -88,7 +88,7 @@ fn a_slip_is_found_out() {
         let run = std::thread::spawn(move || {
             let store = Slipping(slip, MemoryStore::new());
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(contract::key_registry(async || store.clone()));
+            runtime.block_on(key_store_contract::key_registry(async || store.clone()));
         });
         assert!(run.join().is_err(), "{slip:?}");
     }

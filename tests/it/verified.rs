@@ -1,8 +1,8 @@
 //! Tokens that have been verified before, through the layer (C13, C16, C17, T2, T4, T14).
 
 use coverbase_auth::{
-    CoverbaseAuthLayer, MemoryStore, RejectionKind, Requirement, Role, TestClock,
-    jwt::{Issuer, JwtVerifier, KeySet, TestIssuer},
+    CoverbaseAuthLayer, Issuer, JwtVerifier, KeySet, MemoryStore, RejectionKind, Requirement, Role,
+    testing::{TestClock, TestIssuer},
 };
 
 use crate::support::{ask, bearer};

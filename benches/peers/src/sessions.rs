@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, jwt::TestIssuer};
+use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, testing::TestIssuer};
 use http::{Request, Response};
 use jwt_authorizer::{
     AuthError, IntoLayer, JwtAuthorizer, RegisteredClaims, Validation, layer::AuthorizationLayer,

@@ -2,8 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::jwt::base64url;
-use crate::jwt::test_issuer::TestIssuer;
+use crate::{jwt::base64url, testing::TestIssuer};
 
 const ISSUER: &str = "https://clerk.coverbase.test";
 const NOW: u64 = 1_800_000_000;

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use quick_cache::{Lifecycle, UnitWeighter, sync::Cache};
 
 use super::{settings::Settings, stats::Evictions};
-use crate::{api_key::KeyDigest, key_store::KeyRecord, org_id::OrgId};
+use crate::{credential::KeyDigest, key_store::KeyRecord, principal::OrgId};
 
 /// A store's word on a key: the record, or that there is none. That a store could not tell is no word on a key.
 pub(super) type Found = Option<KeyRecord>;

@@ -27,8 +27,8 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    api_key::KeyDigest,
     clock::{Clock, TestClock},
+    credential::KeyDigest,
     key_store::{Invalidation, KeyRecord, LookupAnswer, StoreError, invalidations::Subscriber},
 };
 

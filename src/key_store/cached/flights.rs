@@ -10,6 +10,8 @@
 //!   out, and then cleared, or never.
 //! - Whoever asks after the invalidation finds no entry and no flight, and loads anew.
 
+#[cfg(not(all(test, shuttle)))]
+use std::sync::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, hash_map::Entry},
     mem,
@@ -18,9 +20,6 @@ use std::{
 
 #[cfg(all(test, shuttle))]
 use shuttle::sync::{Mutex, MutexGuard};
-#[cfg(not(all(test, shuttle)))]
-use std::sync::{Mutex, MutexGuard};
-
 use tokio::time::Instant;
 
 use super::{
@@ -29,12 +28,12 @@ use super::{
     stats::Counters,
 };
 use crate::{
-    api_key::KeyDigest,
+    credential::KeyDigest,
     key_store::{
         LookupAnswer,
         invalidations::{Invalidation, Subscriber},
     },
-    org_id::OrgId,
+    principal::OrgId,
 };
 
 /// `W` is what a load's answer is told by to those who wait for it. Clones are one.

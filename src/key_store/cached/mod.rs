@@ -27,8 +27,8 @@ use super::{
     invalidations::Subscriber,
 };
 use crate::{
-    api_key::KeyDigest,
     clock::{Clock, SystemClock},
+    credential::KeyDigest,
 };
 
 /// A load that nobody waits for any more may take as many deadlines as this to fill the cache.

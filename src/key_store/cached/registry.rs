@@ -4,12 +4,12 @@ use async_trait::async_trait;
 
 use super::CachedStore;
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::{KeyDigest, KeyId},
+    client_ip::IpAllowlist,
+    credential::{KeyDigest, KeyId},
     key_store::{
         Invalidation, Invalidations, KeyRecord, KeyRegistry, KeyStore, Revocation, StoreError,
     },
-    org_id::OrgId,
+    principal::OrgId,
 };
 
 /// The store's own. Where the store has no [`Invalidations`], its changes are announced here: what is changed through

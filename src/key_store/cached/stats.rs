@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::api_key::KeyDigest;
+use crate::credential::KeyDigest;
 
 /// What a [`CachedStore`](super::CachedStore) has done since it was made.
 ///

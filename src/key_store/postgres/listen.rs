@@ -22,7 +22,7 @@ use super::{
     server::{Server, Wire},
 };
 use crate::{
-    api_key::KeyDigest,
+    credential::KeyDigest,
     key_store::{Invalidation, Invalidations},
 };
 

@@ -36,9 +36,9 @@ use super::{
     UsageLog,
 };
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::{KeyDigest, KeyId},
-    org_id::OrgId,
+    client_ip::IpAllowlist,
+    credential::{KeyDigest, KeyId},
+    principal::OrgId,
 };
 
 /// Keys in PostgreSQL, shared by every instance of a service. Clones are one store.

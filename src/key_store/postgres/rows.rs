@@ -4,10 +4,10 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::failure::Failure;
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::KeyDigest,
+    client_ip::IpAllowlist,
+    credential::KeyDigest,
     key_store::{KeyRecord, UsageLog},
-    scope::Scope,
+    principal::Scope,
 };
 
 /// The key of a row, under `allowlist`. What is in the row was checked when it was written: what does not parse has been

@@ -9,7 +9,7 @@ use std::{
 /// Why [`RedbStore::open`](super::RedbStore::open) failed. Its text names the file, the reason and the fix.
 ///
 /// ```
-/// use coverbase_auth::key_store::{OpenErrorKind, RedbStore};
+/// use coverbase_auth::{RedbStore, key_store::OpenErrorKind};
 ///
 /// let error = RedbStore::open("no/such/folder/keys.redb").unwrap_err();
 /// assert_eq!(error.kind(), OpenErrorKind::Unusable);

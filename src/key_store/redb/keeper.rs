@@ -21,10 +21,10 @@ use super::{
     tables::{self, Tables},
 };
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::{KeyDigest, KeyId},
+    client_ip::IpAllowlist,
+    credential::{KeyDigest, KeyId},
     key_store::{KeyRecord, MemoryStore, Revocation, StoreError, UsageLog},
-    org_id::OrgId,
+    principal::OrgId,
 };
 
 /// How long a use of a key may go unwritten.

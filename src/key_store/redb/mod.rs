@@ -26,9 +26,9 @@ use super::{
     Invalidations, KeyRecord, KeyRegistry, KeyStore, Lookup, MemoryStore, Revocation, StoreError,
 };
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::{KeyDigest, KeyId},
-    org_id::OrgId,
+    client_ip::IpAllowlist,
+    credential::{KeyDigest, KeyId},
+    principal::OrgId,
 };
 
 /// Keys in one file, durable, for a service of one instance.
@@ -42,7 +42,7 @@ use crate::{
 /// [`close`](Self::close). Clones are one store. A file is open once: a second instance wants PostgreSQL.
 ///
 /// ```
-/// use coverbase_auth::{ApiKey, Environment, KeyRecord, KeyRegistry, KeyStore, key_store::RedbStore};
+/// use coverbase_auth::{ApiKey, Environment, KeyRecord, KeyRegistry, KeyStore, RedbStore};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

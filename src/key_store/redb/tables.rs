@@ -10,12 +10,10 @@ use redb::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    allowlist::IpAllowlist,
-    api_key::{KeyDigest, KeyId},
+    client_ip::IpAllowlist,
+    credential::{KeyDigest, KeyId},
     key_store::KeyRecord,
-    org_id::OrgId,
-    scope::Scopes,
-    usage::Usage,
+    principal::{OrgId, Scopes, Usage},
 };
 
 pub(crate) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;

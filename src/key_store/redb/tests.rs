@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    api_key::{ApiKey, Environment},
-    scope::Scope,
+    credential::{ApiKey, Environment},
+    principal::Scope,
 };
 
 const NOW: u64 = 1_700_000_000;

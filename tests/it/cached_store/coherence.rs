@@ -263,7 +263,8 @@ async fn caches_can_be_stacked() {
 mod unannounced {
     use async_trait::async_trait;
     use coverbase_auth::{
-        KeyDigest, KeyId, KeyStore, Lookup, OrgId, Revocation, StoreError, TestClock,
+        KeyDigest, KeyId, KeyStore, Lookup, OrgId, StoreError, key_store::Revocation,
+        testing::TestClock,
     };
 
     use super::*;

@@ -1,10 +1,10 @@
 //! A cache is a store, and a registry where its store is one: it holds to what both promise.
 
-use coverbase_auth::{ApiKey, CachedStore, KeyRecord, MemoryStore, key_store::contract};
+use coverbase_auth::{ApiKey, CachedStore, KeyRecord, MemoryStore, testing::key_store_contract};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cached_store_holds_to_the_contract() {
-    contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
+    key_store_contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
         let store = MemoryStore::new();
         for (key, record) in keys {
             store.insert(&key, record);
@@ -13,8 +13,8 @@ async fn a_cached_store_holds_to_the_contract() {
     })
     .await;
     let store = CachedStore::new(MemoryStore::new());
-    contract::key_registry(async || store.clone()).await;
-    contract::last_used(
+    key_store_contract::key_registry(async || store.clone()).await;
+    key_store_contract::last_used(
         async || store.clone(),
         async |_: &CachedStore<MemoryStore>| {},
     )

@@ -17,7 +17,7 @@ use std::{
 
 use coverbase_auth::{
     ApiKey, CachedStore, CoverbaseAuthLayer, KeyDigest, KeyRecord, KeyStore, Lookup, MemoryStore,
-    PeerAddr, StoreError, TestClock, key_store::Invalidations,
+    PeerAddr, StoreError, key_store::Invalidations, testing::TestClock,
 };
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tokio::{

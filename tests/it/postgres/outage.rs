@@ -6,7 +6,8 @@ use std::{
 };
 
 use coverbase_auth::{
-    ApiKey, AuditLog, Environment, KeyRecord, KeyRegistry, KeyStore, audit::AuditQuery,
+    ApiKey, Environment, KeyRecord, KeyRegistry, KeyStore,
+    audit::{AuditLog, AuditQuery},
 };
 use http::{StatusCode, header::RETRY_AFTER};
 use tokio::task::JoinSet;

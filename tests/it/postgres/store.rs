@@ -2,8 +2,8 @@
 
 use coverbase_auth::{
     ApiKey, KeyRecord, KeyRegistry, PostgresStore,
-    audit::{self, AuditLog, AuditQuery},
-    key_store::contract,
+    audit::{AuditLog, AuditQuery},
+    testing::{audit_contract, key_store_contract},
 };
 use tokio::task::JoinSet;
 
@@ -14,7 +14,7 @@ use super::{NOW, acme, cluster::shared, create, eventually, instance, is_live};
 async fn it_holds_to_the_contract() {
     let database = shared().database().await;
     let store = instance(&database).await;
-    contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
+    key_store_contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
         for (key, record) in keys {
             let allowlist = record.allowlist().clone();
             store
@@ -26,9 +26,9 @@ async fn it_holds_to_the_contract() {
         store.clone()
     })
     .await;
-    contract::key_registry(async || store.clone()).await;
+    key_store_contract::key_registry(async || store.clone()).await;
     let flush = async |store: &PostgresStore| store.flush().await.unwrap();
-    contract::last_used(async || store.clone(), flush).await;
+    key_store_contract::last_used(async || store.clone(), flush).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn it_holds_to_the_contract() {
 async fn its_audit_log_holds_to_the_contract() {
     let database = shared().database().await;
     let store = instance(&database).await;
-    audit::contract::check(store.clone()).await;
+    audit_contract::check(store.clone()).await;
     let nobody = store.query(&"org\0".into(), &AuditQuery::default()).await;
     assert_eq!(nobody.unwrap().total, 0);
 }
@@ -127,7 +127,7 @@ async fn the_newest_use_of_two_instances_stays() {
     for n in 0..50 {
         digests.push(create(&one, &format!("ak_{n}")).await);
     }
-    contract::last_used(
+    key_store_contract::last_used(
         async || one.clone(),
         async |_: &PostgresStore| {
             other.flush().await.unwrap();

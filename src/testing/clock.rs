@@ -1,0 +1,72 @@
+//! A clock that a test sets.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::clock::Clock;
+
+/// A clock that stands still until a test moves it.
+///
+/// Clones share one time. To [set](Self::set) it moves what a calendar shows; to [advance](Self::advance) it lets time
+/// pass, which caches notice too.
+///
+/// ```
+/// use coverbase_auth::{Clock, testing::TestClock};
+///
+/// let clock = TestClock::at(1_700_000_000);
+/// clock.advance(5);
+/// assert_eq!((clock.unix_seconds(), clock.unix_millis()), (1_700_000_005, 1_700_000_005_000));
+/// assert_eq!(clock.monotonic_millis(), 5_000);
+/// ```
+#[derive(Debug, Clone)]
+pub struct TestClock(Arc<TestTime>);
+
+#[derive(Debug)]
+struct TestTime {
+    unix_seconds: AtomicU64,
+    monotonic_millis: AtomicU64,
+}
+
+impl TestClock {
+    /// A clock that shows `unix_seconds`.
+    #[must_use]
+    pub fn at(unix_seconds: u64) -> Self {
+        Self(Arc::new(TestTime {
+            unix_seconds: unix_seconds.into(),
+            monotonic_millis: 0.into(),
+        }))
+    }
+
+    /// Shows `unix_seconds` from now on, earlier or later than before.
+    ///
+    /// ```
+    /// use coverbase_auth::{Clock, testing::TestClock};
+    ///
+    /// let clock = TestClock::at(1_700_000_000);
+    /// clock.set(1_600_000_000);
+    /// assert_eq!(clock.unix_seconds(), 1_600_000_000);
+    /// ```
+    pub fn set(&self, unix_seconds: u64) {
+        self.0.unix_seconds.store(unix_seconds, Ordering::SeqCst);
+    }
+
+    /// Moves the time on by `seconds`.
+    pub fn advance(&self, seconds: u64) {
+        self.0.unix_seconds.fetch_add(seconds, Ordering::SeqCst);
+        self.0
+            .monotonic_millis
+            .fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn unix_seconds(&self) -> u64 {
+        self.0.unix_seconds.load(Ordering::SeqCst)
+    }
+
+    fn monotonic_millis(&self) -> u64 {
+        self.0.monotonic_millis.load(Ordering::SeqCst)
+    }
+}
