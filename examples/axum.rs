@@ -1,4 +1,4 @@
-//! An axum service whose routes are declared with what they require.
+//! An axum service whose routes are declared together with what they require.
 //!
 //! ```text
 //! cargo run --example axum --features axum
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 const REPORTS_DELETE: Scope = Scope::from_static("reports:delete");
 
-/// What a database would say: an id finds whatever organization's report has it.
+/// Stands for a database, which finds the report of an id whichever organization owns it.
 fn find(id: u64) -> Option<OrgScoped<Value>> {
     let (org_id, title) = match id {
         1 => ("org_demo", "Spending"),

@@ -13,7 +13,7 @@ use clap::Parser;
 use coverbase_auth::{
     CachedStore, ClientIpSource, Clock, CoverbaseAuthLayer, JwtVerifier, KeyAdmin, KeySet,
     KeyStore, MemoryStore, PostgresStore, RedbStore, StoreError, SystemClock,
-    audit::{AuditLayer, AuditQueue, AuditStore, MemoryAuditLog},
+    audit::{AuditQueue, AuditStore, MemoryAuditLog},
     jwt::KeySetError,
     routes::{self, Routes},
     testing::TestIssuer,
@@ -176,10 +176,9 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let listing = routes.listing();
     let auth = CoverbaseAuthLayer::new(store.keys())
         .with_jwt(verifier)
-        .with_client_ip(client_ip);
-    let app = routes::router(routes)
-        .layer(auth)
-        .layer(AuditLayer::new(audit_queue.clone()));
+        .with_client_ip(client_ip)
+        .with_audit(audit_queue.clone());
+    let app = routes::router(routes).layer(auth);
 
     let listener = TcpListener::bind(options.listen)
         .await

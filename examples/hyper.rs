@@ -1,4 +1,4 @@
-//! hyper alone, HTTP/1 and HTTP/2 on one port, with requirements by a table.
+//! A service on hyper without a framework: HTTP/1 and HTTP/2 on one port, with requirements by route.
 //!
 //! ```text
 //! cargo run --example hyper
@@ -8,7 +8,7 @@ use std::{convert::Infallible, io, net::SocketAddr};
 
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, KeyStore, MemoryStore, PeerAddr, Principal,
-    Requirement, RequirementsLayer, Scope,
+    Requirement, RouteTable, Scope,
 };
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -27,17 +27,17 @@ async fn reports(request: Request<Incoming>) -> Result<Response<String>, Infalli
     Ok(Response::new(format!("{} for {caller}\n", request.uri())))
 }
 
-/// Serves until the listener fails.
+/// Serves connections until the listener fails.
 pub async fn serve(listener: TcpListener, store: impl KeyStore) -> io::Result<()> {
-    let requirements = RequirementsLayer::new()
+    let routes = RouteTable::new()
         .any("/health", Requirement::public())
+        .route(Method::GET, "/v1/reports", Requirement::authenticated())
         .route(Method::POST, "/v1/reports", Requirement::scope(WRITE));
-    let auth = CoverbaseAuthLayer::new(store);
+    let auth = CoverbaseAuthLayer::new(store).with_routes(routes);
     loop {
         let (stream, peer) = listener.accept().await?;
         let service = ServiceBuilder::new()
             .map_request(move |request| with_peer(request, peer))
-            .layer(requirements.clone())
             .layer(auth.clone())
             .service(service_fn(reports));
         tokio::spawn(async move {
@@ -50,7 +50,7 @@ pub async fn serve(listener: TcpListener, store: impl KeyStore) -> io::Result<()
     }
 }
 
-/// Without this an organization's allowlist would let none of its keys in: the client would be unknown.
+/// Adds the client address, without which an organization with an IP allowlist rejects every request.
 fn with_peer(mut request: Request<Incoming>, peer: SocketAddr) -> Request<Incoming> {
     request.extensions_mut().insert(PeerAddr::new(peer));
     request

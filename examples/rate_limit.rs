@@ -1,4 +1,4 @@
-//! A limit for each key, by tower_governor: it stands inside of the layer, where it is known whose request it is.
+//! A rate limit for each key with tower_governor. The limit is inside the layer, where the principal is known.
 //!
 //! ```text
 //! cargo run --example rate_limit --features axum
@@ -18,7 +18,7 @@ use tower_governor::{
     GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
 };
 
-/// By the key's id or the user's.
+/// Limits each key and each user separately.
 #[derive(Debug, Clone)]
 struct PerPrincipal;
 
@@ -33,10 +33,10 @@ impl KeyExtractor for PerPrincipal {
     }
 }
 
-/// In the contract's envelope (`C29`).
-fn refusal(error: GovernorError) -> Response<Body> {
+/// Answers in the contract's envelope (`C29`).
+fn rejection(error: GovernorError) -> Response<Body> {
     let GovernorError::TooManyRequests { headers, .. } = error else {
-        // The limit stands outside of the layer.
+        // No layer has authenticated the request: the limit is outside of it.
         return Rejection::from(RejectionKind::AuthNotConfigured).into_response();
     };
     let message = "Too many requests. Please retry later.";
@@ -49,7 +49,7 @@ fn refusal(error: GovernorError) -> Response<Body> {
         .into_response()
 }
 
-/// The service: two requests at once, and another one each second.
+/// The service: a burst of two requests, then one per second.
 pub fn app(store: impl KeyStore) -> Router {
     let mut limit = GovernorConfigBuilder::default().key_extractor(PerPrincipal);
     let limit = limit
@@ -59,7 +59,7 @@ pub fn app(store: impl KeyStore) -> Router {
         .expect("neither is zero");
     Router::new()
         .route("/", get(async |org_id: OrgId| org_id.to_string()))
-        .layer(GovernorLayer::new(Arc::new(limit)).error_handler(refusal))
+        .layer(GovernorLayer::new(Arc::new(limit)).error_handler(rejection))
         .layer(CoverbaseAuthLayer::new(store))
 }
 

@@ -8,7 +8,7 @@ use std::vec::IntoIter;
 
 use coverbase_auth::{
     ApiKey, ClientIpSource, CoverbaseAuthLayer, Environment, KeyRecord, KeyStore, MemoryStore,
-    Principal, Requirement, RequirementsLayer, Scope,
+    Principal, Requirement, RouteTable, Scope,
 };
 use proto::{example_server::*, *};
 use tokio::net::TcpListener;
@@ -50,19 +50,22 @@ impl Example for Vendors {
     }
 }
 
-/// Serves until the listener fails.
+/// Serves connections until the listener fails.
 pub async fn serve(listener: TcpListener, store: impl KeyStore) -> Result<(), Error> {
     let (_, health) = tonic_health::server::health_reporter();
-    let requirements = RequirementsLayer::new()
+    let routes = RouteTable::new()
         .service::<HealthServer<HealthService>>(Requirement::public())
+        .service::<ExampleServer<Vendors>>(Requirement::authenticated())
         .any(LIST_VENDORS, Requirement::scope(READ));
     let peer = ClientIpSource::from_fn(|parts| {
         let connection: &TcpConnectInfo = parts.extensions.get()?;
         Some(connection.remote_addr()?.ip())
     });
+    let auth = CoverbaseAuthLayer::new(store)
+        .with_client_ip(peer)
+        .with_routes(routes);
     Server::builder()
-        .layer(requirements)
-        .layer(CoverbaseAuthLayer::new(store).with_client_ip(peer))
+        .layer(auth)
         .add_service(health)
         .add_service(ExampleServer::new(Vendors))
         .serve_with_incoming(TcpListenerStream::new(listener))

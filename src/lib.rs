@@ -99,7 +99,6 @@ mod layer;
 pub mod manual;
 mod principal;
 mod requirement;
-mod requirements;
 mod response;
 mod telemetry;
 #[cfg(any(test, feature = "test-util"))]
@@ -141,7 +140,7 @@ pub use self::{
     layer::{
         auth_layer::CoverbaseAuthLayer,
         body::ResponseBody,
-        future::{DecidedFuture, ResponseFuture},
+        future::{RequireFuture, ResponseFuture},
         require::{Require, RequireLayer},
         service::CoverbaseAuth,
     },
@@ -155,8 +154,8 @@ pub use self::{
     requirement::{
         listing::{Listing, RouteRequirement, UnguardedRoute},
         rule::Requirement,
+        table::{InvalidRoute, RouteTable},
     },
-    requirements::{InvalidRoute, Requirements, RequirementsLayer},
     response::{
         grpc::GrpcStatus,
         render::{JsonEnvelope, ProblemJson, Render},

@@ -1,17 +1,16 @@
-//! A tonic service with a layer around it is still the service of its name, so that tonic's `Routes` take it; and a refusal
-//! is a status.
+//! Integration with tonic: rejections as [`Status`], the layer around one service, rows for all methods of a service.
 
 use ::tonic::{Code, Status, metadata::MetadataMap, server::NamedService};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::{
     authenticator::Rejection,
     layer::{CoverbaseAuth, Require},
-    requirements::Requirements,
-    response::refusal,
+    requirement::{Requirement, RouteTable},
+    response::{self, ERROR_CODE},
 };
 
-/// What the layer answers to a gRPC client (`C32`), for methods that refuse by themselves.
+/// The status that the layer answers to a gRPC client (`C32`), for methods that return a rejection themselves.
 ///
 /// ```
 /// use coverbase_auth::{Principal, ServiceAccount};
@@ -27,10 +26,31 @@ impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         let answer = rejection.kind().answer();
         let mut headers = HeaderMap::new();
-        refusal::add_headers(&mut headers, &rejection);
-        let metadata = MetadataMap::from_headers(headers);
-        let code = Code::from_bytes(answer.grpc_status.as_bytes());
-        Self::with_metadata(code, answer.message, metadata)
+        response::add_headers(&mut headers, &rejection);
+        headers.insert(ERROR_CODE, HeaderValue::from_static(answer.name));
+        let code = Code::from_i32(answer.grpc_status.into());
+        Self::with_metadata(code, answer.message, MetadataMap::from_headers(headers))
+    }
+}
+
+impl RouteTable {
+    /// Adds a row for every method of a tonic service.
+    ///
+    /// ```
+    /// use coverbase_auth::{Requirement, RouteTable};
+    /// # struct HealthServer;
+    /// # impl tonic::server::NamedService for HealthServer { const NAME: &'static str = "grpc.health.v1.Health"; }
+    ///
+    /// let routes = RouteTable::new().service::<HealthServer>(Requirement::public());
+    /// assert!(routes.listing().to_string().contains("/grpc.health.v1.Health/{*method}"));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`route`](Self::route).
+    #[must_use]
+    pub fn service<S: NamedService>(self, requirement: Requirement) -> Self {
+        self.any(&format!("/{}/{{*method}}", S::NAME), requirement)
     }
 }
 
@@ -39,14 +59,5 @@ impl<S: NamedService> NamedService for CoverbaseAuth<S> {
 }
 
 impl<S: NamedService> NamedService for Require<S> {
-    const NAME: &'static str = S::NAME;
-}
-
-impl<S: NamedService> NamedService for Requirements<S> {
-    const NAME: &'static str = S::NAME;
-}
-
-#[cfg(feature = "audit")]
-impl<S: NamedService> NamedService for crate::audit::Audit<S> {
     const NAME: &'static str = S::NAME;
 }

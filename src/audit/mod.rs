@@ -1,21 +1,18 @@
-//! The public-API audit log: who called what, and what became of it (`C34`, `C35`, `C43`).
+//! The audit log: which authenticated calls were made, and what was changed about keys (C34, C35, C43).
 //!
-//! An [`AuditLayer`] notes each authenticated call of `/v1/*` and gives an [`AuditRecord`] of it to an [`AuditSink`],
-//! which takes it without waiting. [`AuditQueue`] is the sink for everyday: bounded, with a writer of its own that appends
-//! batches to an [`AuditStore`]. Whoever may read asks an [`AuditLog`].
+//! [`CoverbaseAuthLayer::with_audit`](crate::CoverbaseAuthLayer::with_audit) gives an [`AuditRecord`] of each authenticated
+//! call of `/v1/*` to an [`AuditSink`], which takes it without waiting. The usual sink is an [`AuditQueue`]: bounded, with a
+//! task that appends batches to an [`AuditStore`]. An [`AuditLog`] is read by query. Imports `key_store` and what is below it.
 //!
 //! ```
-//! use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, audit::{AuditLayer, AuditQueue, MemoryAuditLog}};
+//! use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, audit::{AuditQueue, MemoryAuditLog}};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let log = MemoryAuditLog::new();
-//! let queue = AuditQueue::spawn(log.clone());
+//! let queue = AuditQueue::spawn(MemoryAuditLog::new());
+//! let auth = CoverbaseAuthLayer::new(MemoryStore::new()).with_audit(queue.clone());
+//! # let _ = auth;
 //!
-//! // The audit layer stands outside: refusals are calls too.
-//! let layers = (AuditLayer::new(queue.clone()), CoverbaseAuthLayer::new(MemoryStore::new()));
-//! # let _ = layers;
-//!
-//! // When the service has stopped serving: what is queued is written.
+//! // After the server has stopped: write what is queued.
 //! queue.shutdown().await;
 //! # }
 //! ```
@@ -23,16 +20,14 @@
 pub(crate) mod call;
 pub(crate) mod change;
 mod event;
-mod future;
 mod id;
-mod layer;
 mod memory;
-mod pending;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod query;
 mod queue;
 mod record;
+pub(crate) mod recorder;
 #[cfg(feature = "redb")]
 mod redb;
 mod text;
@@ -44,9 +39,7 @@ use async_trait::async_trait;
 pub(crate) use self::change::{Change, FieldChange, Target};
 pub use self::{
     event::{AuditEventGroup, AuditEventType, AuditMetadata},
-    future::AuditFuture,
     id::{AuditRecordId, InvalidAuditRecordId},
-    layer::{Audit, AuditLayer},
     memory::MemoryAuditLog,
     query::{AuditPage, AuditQuery, InvalidParameter},
     queue::AuditQueue,

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{AuditRecord, AuditSink, AuditStore};
-use crate::{key_store::StoreError, telemetry::observe};
+use crate::{key_store::StoreError, telemetry};
 
 /// The most records that are appended at once.
 const MAX_BATCH: usize = 256;
@@ -210,7 +210,7 @@ impl Shared {
     #[cold]
     fn lose(&self, count: usize, is_news: bool) {
         self.dropped.fetch_add(count as u64, Ordering::Relaxed);
-        observe::audit_records_dropped(count as u64, is_news);
+        telemetry::audit_records_dropped(count as u64, is_news);
     }
 
     fn close(&self) {
@@ -302,14 +302,14 @@ impl<S: AuditStore> Writer<S> {
             let Some(mut batch) = next.or_else(|| self.shared.take()) else {
                 continue;
             };
-            observe::audit_queue_depth(self.shared.queue().depth());
+            telemetry::audit_queue_depth(self.shared.queue().depth());
             let Err(error) = self.append(&batch.records).await else {
                 self.shared.done(batch.records.len());
                 last_success = Some(Instant::now());
                 (pause, put_back) = (FIRST_PAUSE, 0);
                 continue;
             };
-            observe::audit_store_failed(&error);
+            telemetry::audit_store_failed(&error);
             if is_fresh && !refused.is_empty() && put_back < SUSPECT_AFTER {
                 // As long as the store takes nothing one suspect is enough, and all else waits.
                 self.shared.put_back(batch);

@@ -1,6 +1,6 @@
 //! A record: as it is taken, and as it is read.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
@@ -44,17 +44,16 @@ pub struct AuditRecord {
 
 #[derive(Clone)]
 enum Event {
-    Call(Arc<ApiCall>),
+    Call(Box<ApiCall>),
     Change(Box<Change>),
 }
 
 impl AuditRecord {
-    #[inline]
-    pub(crate) fn of_call(caller: Principal, call: Arc<ApiCall>) -> Self {
+    pub(crate) fn of_call(caller: Principal, call: ApiCall) -> Self {
         Self {
             id: call.id,
             actor: caller,
-            event: Event::Call(call),
+            event: Event::Call(Box::new(call)),
         }
     }
 
@@ -139,7 +138,7 @@ impl AuditRecord {
 
     fn target_id(&self) -> String {
         match &self.event {
-            Event::Call(call) => call.request_id().into_owned(),
+            Event::Call(call) => call.request_id.clone(),
             Event::Change(change) => on_one_line(change.target.id(), MAX_TEXT).into_owned(),
         }
     }

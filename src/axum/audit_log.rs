@@ -16,7 +16,7 @@ use crate::{
     authenticator::{Rejection, RejectionKind},
     key_store::StoreError,
     principal::Principal,
-    telemetry::observe,
+    telemetry,
 };
 
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
@@ -76,7 +76,7 @@ impl IntoResponse for Refused {
                 (StatusCode::UNPROCESSABLE_ENTITY, detail).into_response()
             }
             Self::Store(error) => {
-                observe::store_failed(&error);
+                telemetry::store_failed(&error);
                 Rejection::new(RejectionKind::AuthUnavailable).into_response()
             }
         }

@@ -10,8 +10,7 @@ use crate::{
     authenticator::{Rejection, RejectionKind},
     key_admin::KeyAdminError,
     principal::{OrgId, Principal, ServiceAccount, User},
-    response::{is_grpc, refusal},
-    telemetry::observe,
+    response::{self, is_grpc},
 };
 
 /// The principal of the request.
@@ -105,8 +104,8 @@ impl<S: Sync> FromRequestParts<S> for OrgId {
 
 fn logged<T>(extracted: Result<T, Rejection>, parts: &Parts) -> Result<T, Rejection> {
     extracted.map_err(|rejection| {
-        observe::refused(&rejection, parts);
-        rejection.of_grpc(is_grpc(&parts.headers))
+        response::log(&rejection, parts);
+        rejection.of_grpc(is_grpc(parts))
     })
 }
 
@@ -125,7 +124,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Principal {
 /// The contract's envelope (`C29`); to a gRPC request whose extractor has refused it, a gRPC status (`C32`).
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        refusal::envelope(self).map(axum::body::Body::from)
+        response::envelope(self).map(axum::body::Body::from)
     }
 }
 

@@ -1,28 +1,35 @@
-//! A router in which no route stands without a requirement.
+//! A router in which every route is declared with its requirement.
+
+use std::{collections::BTreeSet, convert::Infallible};
 
 use axum::{
     Router,
+    extract::Request,
     handler::Handler,
-    routing::{MethodFilter, MethodRouter, any, on},
+    response::IntoResponse,
+    routing::{
+        MethodRouter, Route, any, connect, delete, get, head, options, patch, post, put, trace,
+    },
 };
 use http::Method;
+use tower_layer::Layer;
+use tower_service::Service;
 
 use crate::{
     authenticator::{Rejection, RejectionKind},
     layer::{CoverbaseAuthLayer, RequireLayer},
     principal::Principal,
-    requirement::{Listing, Requirement, RouteRequirement},
-    requirements::RequirementsLayer,
+    requirement::{Listing, Requirement, RouteRequirement, RouteTable},
 };
 
-/// Routes that are declared with what they require: one declaration, which is enforced, listed and documented.
+/// An axum router whose routes are declared together with what they require.
 ///
 /// ```
 /// use axum::Router;
 /// use coverbase_auth::{CoverbaseAuthLayer, GuardedRouter, MemoryStore, Principal, Requirement, Role, Scope};
 ///
 /// async fn list(caller: Principal) -> String {
-///     format!("the reports of {}", caller.org_id())
+///     format!("reports of {}", caller.org_id())
 /// }
 ///
 /// async fn create() {}
@@ -42,222 +49,242 @@ use crate::{
 /// let app: Router = reports.protected_by(CoverbaseAuthLayer::new(MemoryStore::new()));
 /// ```
 ///
-/// What is not declared, a method or a path, is `404 {"detail":"Not Found"}` with a credential and 401 without, and no
-/// `Allow` tells a stranger which paths there are (`C1`, `C44`).
+/// The requirement is enforced at the route that axum has matched. A path that is not declared, or a method of a path that is
+/// declared method by method, is answered `404 {"detail":"Not Found"}` with a credential and 401 without; no `Allow` header
+/// tells which methods exist (`C1`, `C44`).
+///
+/// [`layer`](Self::layer) adds middleware inside the authentication; layers around the router that
+/// [`protected_by`](Self::protected_by) returns are outside of it, where CORS and tracing belong.
 #[derive(Debug, Clone)]
 pub struct GuardedRouter<S = ()> {
     rows: Vec<RouteRequirement>,
-    paths: Vec<(String, MethodRouter<S>)>,
+    router: Router<S>,
+}
+
+/// Defines the methods that declare a route for one HTTP method.
+macro_rules! route_methods {
+    ($($name:ident: $method:expr, $doc:literal;)+) => {
+        $(
+            #[doc = $doc]
+            ///
+            /// # Panics
+            ///
+            /// If the path is invalid, or has a route for the method already, as axum's `Router::route` does.
+            #[must_use]
+            pub fn $name<H, T>(self, path: &str, requirement: Requirement, handler: H) -> Self
+            where
+                H: Handler<T, S>,
+                T: 'static,
+            {
+                self.add($method, path, requirement, $name(handler))
+            }
+        )+
+    };
 }
 
 impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
-    /// A router without routes.
+    /// Returns a router without routes.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// `GET`, and `HEAD` with it.
-    #[must_use]
-    pub fn get<H, T>(self, path: &str, requirement: Requirement, handler: H) -> Self
-    where
-        H: Handler<T, S>,
-        T: 'static,
-    {
-        self.on(
-            Method::GET,
-            path,
-            requirement,
-            on(MethodFilter::GET, handler),
-        )
+    route_methods! {
+        get: Some(Method::GET), "Declares a route for `GET`, and for `HEAD` if that has no route of its own.";
+        head: Some(Method::HEAD), "Declares a route for `HEAD`.";
+        post: Some(Method::POST), "Declares a route for `POST`.";
+        put: Some(Method::PUT), "Declares a route for `PUT`.";
+        patch: Some(Method::PATCH), "Declares a route for `PATCH`.";
+        delete: Some(Method::DELETE), "Declares a route for `DELETE`.";
+        options: Some(Method::OPTIONS), "Declares a route for `OPTIONS`.";
+        trace: Some(Method::TRACE), "Declares a route for `TRACE`.";
+        connect: Some(Method::CONNECT), "Declares a route for `CONNECT`.";
+        any: None, "Declares a route for every method that has no route of its own at this path. A WebSocket over HTTP/1.1 and HTTP/2 is such a route.";
     }
 
-    /// `POST`
+    /// Declares a path by axum's [`MethodRouter`]: its handlers share one requirement. The listing shows it as `any`.
+    ///
+    /// # Panics
+    ///
+    /// As axum's `Router::route`.
     #[must_use]
-    pub fn post<H, T>(self, path: &str, requirement: Requirement, handler: H) -> Self
-    where
-        H: Handler<T, S>,
-        T: 'static,
-    {
-        self.on(
-            Method::POST,
-            path,
-            requirement,
-            on(MethodFilter::POST, handler),
-        )
+    pub fn route(self, path: &str, requirement: Requirement, methods: MethodRouter<S>) -> Self {
+        self.add(None, path, requirement, methods)
     }
 
-    /// `PUT`
+    /// Declares a path that `service` serves, for every method.
+    ///
+    /// # Panics
+    ///
+    /// As axum's `Router::route_service`.
     #[must_use]
-    pub fn put<H, T>(self, path: &str, requirement: Requirement, handler: H) -> Self
+    pub fn route_service<T>(mut self, path: &str, requirement: Requirement, service: T) -> Self
     where
-        H: Handler<T, S>,
-        T: 'static,
+        T: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Response: IntoResponse + 'static,
+        T::Future: Send + 'static,
     {
-        self.on(
-            Method::PUT,
-            path,
-            requirement,
-            on(MethodFilter::PUT, handler),
-        )
-    }
-
-    /// `PATCH`
-    #[must_use]
-    pub fn patch<H, T>(self, path: &str, requirement: Requirement, handler: H) -> Self
-    where
-        H: Handler<T, S>,
-        T: 'static,
-    {
-        self.on(
-            Method::PATCH,
-            path,
-            requirement,
-            on(MethodFilter::PATCH, handler),
-        )
-    }
-
-    /// `DELETE`
-    #[must_use]
-    pub fn delete<H, T>(self, path: &str, requirement: Requirement, handler: H) -> Self
-    where
-        H: Handler<T, S>,
-        T: 'static,
-    {
-        self.on(
-            Method::DELETE,
-            path,
-            requirement,
-            on(MethodFilter::DELETE, handler),
-        )
-    }
-
-    fn on(
-        mut self,
-        method: Method,
-        path: &str,
-        requirement: Requirement,
-        handler: MethodRouter<S>,
-    ) -> Self {
-        let guarded = handler.route_layer(RequireLayer::new(requirement.clone()));
-        match self.paths.iter_mut().find(|(known, _)| known == path) {
-            Some((_, methods)) => *methods = std::mem::take(methods).merge(guarded),
-            None => self.paths.push((path.to_owned(), guarded)),
-        }
-        self.rows
-            .push(RouteRequirement::new(method, path, requirement));
+        let methods = axum::routing::any_service(service);
+        self = self.add(None, path, requirement, methods);
         self
     }
 
-    /// The routes of both. As in axum, no route may be in either.
+    /// Declares everything below `prefix`, which `service` serves with the prefix removed from the path.
     ///
-    /// ```
-    /// use coverbase_auth::{GuardedRouter, Requirement, Role};
+    /// # Panics
     ///
-    /// async fn handler() {}
-    ///
-    /// let admin = Requirement::roles([Role::ADMIN]);
-    /// let reports: GuardedRouter = GuardedRouter::new()
-    ///     .put("/v1/reports/{id}", admin.clone(), handler)
-    ///     .patch("/v1/reports/{id}", admin.clone(), handler)
-    ///     .delete("/v1/reports/{id}", admin, handler);
-    /// let vendors = GuardedRouter::new().get("/v1/vendors", Requirement::authenticated(), handler);
-    /// assert_eq!(reports.merge(vendors).listing().iter().count(), 4);
-    /// ```
+    /// As axum's `Router::nest_service`.
     #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        let mut merged = self;
-        merged.rows.extend(other.rows);
-        for (path, methods) in other.paths {
-            match merged.paths.iter_mut().find(|(known, _)| *known == path) {
-                Some((_, known)) => *known = std::mem::take(known).merge(methods),
-                None => merged.paths.push((path, methods)),
-            }
-        }
-        merged
+    pub fn nest_service<T>(mut self, prefix: &str, requirement: Requirement, service: T) -> Self
+    where
+        T: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Response: IntoResponse + 'static,
+        T::Future: Send + 'static,
+    {
+        let guarded =
+            axum::routing::any_service(service).layer(RequireLayer::new(requirement.clone()));
+        let path = format!("{}/{{*rest}}", prefix.trim_end_matches('/'));
+        self.rows
+            .push(RouteRequirement::new(None, path, requirement));
+        self.router = self.router.nest_service(prefix, guarded);
+        self
+    }
+
+    /// Adds the routes of `other` below `prefix`.
+    ///
+    /// # Panics
+    ///
+    /// As axum's `Router::nest`.
+    #[must_use]
+    pub fn nest(mut self, prefix: &str, other: Self) -> Self {
+        let below = other.rows.into_iter().map(|row| RouteRequirement {
+            path: match &*row.path {
+                "/" => prefix.to_owned(),
+                path => format!("{}{path}", prefix.trim_end_matches('/')),
+            },
+            ..row
+        });
+        self.rows.extend(below);
+        self.router = self.router.nest(prefix, other.router);
+        self
+    }
+
+    /// Adds the routes of `other`.
+    ///
+    /// # Panics
+    ///
+    /// If both have a route for one method and path, as axum's `Router::merge`.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.rows.extend(other.rows);
+        self.router = self.router.merge(other.router);
+        self
+    }
+
+    /// Wraps `layer` around the routes that have been declared so far, inside the authentication.
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        self.router = self.router.layer(layer);
+        self
     }
 
     /// Gives the handlers their state, as axum's `Router::with_state` does.
-    ///
-    /// ```
-    /// use axum::{Router, extract::State};
-    /// use coverbase_auth::{CoverbaseAuthLayer, GuardedRouter, MemoryStore, Requirement};
-    ///
-    /// #[derive(Clone)]
-    /// struct Greeting(&'static str);
-    ///
-    /// async fn greet(State(greeting): State<Greeting>) -> &'static str {
-    ///     greeting.0
-    /// }
-    ///
-    /// let app: Router = GuardedRouter::new()
-    ///     .get("/v1/greeting", Requirement::authenticated(), greet)
-    ///     .with_state(Greeting("hello"))
-    ///     .protected_by(CoverbaseAuthLayer::new(MemoryStore::new()));
-    /// ```
     #[must_use]
     pub fn with_state<S2>(self, state: S) -> GuardedRouter<S2> {
-        let paths = self.paths.into_iter();
-        let paths = paths.map(|(path, methods)| (path, methods.with_state(state.clone())));
         GuardedRouter {
             rows: self.rows,
-            paths: paths.collect(),
+            router: self.router.with_state(state),
         }
     }
 
-    /// Every route with its requirement, to be printed at the start.
+    /// Returns every route with its requirement.
     #[must_use]
     pub fn listing(&self) -> Listing {
         self.rows.iter().cloned().collect()
     }
 
-    /// The same declaration as a table that stands outside of the layer. Without it, public routes are as closed as the rest.
+    /// Returns the router behind `auth`.
     ///
     /// # Panics
     ///
-    /// When two routes differ in nothing but the names of their parameters, as axum does.
+    /// If `auth` has rows of its own for routes of this router.
+    pub fn protected_by(self, auth: CoverbaseAuthLayer) -> Router<S> {
+        let routes = self.public_routes();
+        self.into_router().layer(auth.with_routes(routes))
+    }
+
+    /// Returns the table that tells an authentication layer which routes are public: for a layer around the finished
+    /// [router](Self::into_router), which costs less than one around each route.
     ///
     /// ```
     /// use coverbase_auth::{CoverbaseAuthLayer, GuardedRouter, MemoryStore, Requirement};
-    /// use tower::ServiceBuilder;
+    /// use tower::Layer;
     ///
     /// let routes: GuardedRouter = GuardedRouter::new().get("/health", Requirement::public(), async || "ok");
-    /// // Around the finished router, where the layer is cheaper than around each of its routes.
-    /// let app = ServiceBuilder::new()
-    ///     .layer(routes.requirements())
-    ///     .layer(CoverbaseAuthLayer::new(MemoryStore::new()))
-    ///     .service(routes.into_router());
+    /// let auth = CoverbaseAuthLayer::new(MemoryStore::new()).with_routes(routes.public_routes());
+    /// let app = auth.layer(routes.into_router());
     /// # let _ = app;
     /// ```
-    #[must_use]
-    pub fn requirements(&self) -> RequirementsLayer {
-        let rows = self.rows.iter().cloned();
-        rows.fold(RequirementsLayer::new(), |table, row| match row.method {
-            Some(method) => table.route(method, &row.path, row.requirement),
-            None => table.any(&row.path, row.requirement),
-        })
-    }
-
-    /// The router, behind `auth`, which knows what each route requires before it goes in. It goes beside what another
-    /// [`CoverbaseAuthLayer`] protects, and not inside of it: see [`RequirementsLayer`].
     ///
     /// # Panics
     ///
-    /// As [`requirements`](Self::requirements).
-    pub fn protected_by(self, auth: CoverbaseAuthLayer) -> Router<S> {
-        let requirements = self.requirements();
-        self.into_router().layer(auth).layer(requirements)
+    /// If two routes differ only in the names of their parameters, as axum does.
+    #[must_use]
+    pub fn public_routes(&self) -> RouteTable {
+        let table = RouteTable::new().with_default(Requirement::authenticated());
+        self.rows.iter().fold(table, |table, row| {
+            let same = |it: &&RouteRequirement| (&it.method, &it.path) == (&row.method, &row.path);
+            let is_public = self
+                .rows
+                .iter()
+                .filter(same)
+                .all(|it| it.requirement.is_public());
+            let requirement = if is_public {
+                Requirement::public()
+            } else {
+                Requirement::authenticated()
+            };
+            // A row that is there already came from another declaration of the same path, and says the same.
+            let declared = table
+                .clone()
+                .try_route(row.method.clone(), &row.path, requirement);
+            declared.unwrap_or(table)
+        })
     }
 
-    /// The router alone, each route held to its requirement from inside: put it in a layer, or every route that is not public
-    /// is answered `500 auth_not_configured` (`C21`).
+    /// Returns the router without authentication. Put it inside a layer: otherwise every route that is not public is answered
+    /// `500 auth_not_configured` (`C21`).
     pub fn into_router(self) -> Router<S> {
-        let router = Router::new().fallback(not_found);
-        self.paths
-            .into_iter()
-            .fold(router, |router, (path, methods)| {
-                router.route(&path, any(not_found).merge(methods))
-            })
+        let (of_any_method, of_one): (Vec<_>, Vec<_>) =
+            self.rows.iter().partition(|row| row.method.is_none());
+        let mut paths: BTreeSet<&str> = of_one.iter().map(|row| &*row.path).collect();
+        paths.retain(|path| of_any_method.iter().all(|row| row.path != *path));
+        // `any` answers the methods that are not declared, without axum's `Allow` header.
+        let router = paths.into_iter().fold(self.router, |router, path| {
+            router.route(path, any(not_found))
+        });
+        router.fallback(not_found)
+    }
+
+    fn add(
+        mut self,
+        method: Option<Method>,
+        path: &str,
+        requirement: Requirement,
+        methods: MethodRouter<S>,
+    ) -> Self {
+        let guarded = methods.layer(RequireLayer::new(requirement.clone()));
+        self.router = self.router.route(path, guarded);
+        self.rows
+            .push(RouteRequirement::new(method, path, requirement));
+        self
     }
 }
 
@@ -265,12 +292,12 @@ impl<S: Clone + Send + Sync + 'static> Default for GuardedRouter<S> {
     fn default() -> Self {
         Self {
             rows: Vec::new(),
-            paths: Vec::new(),
+            router: Router::new(),
         }
     }
 }
 
-/// The extractor is what keeps even this behind the layer (`C1`).
+/// Answers undeclared routes. The extractor keeps the answer behind the authentication (`C1`).
 async fn not_found(_: Principal) -> Rejection {
     RejectionKind::NotFound.into()
 }

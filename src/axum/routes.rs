@@ -201,8 +201,9 @@ pub fn router(routes: Routes) -> Router {
 
 /// Handlers refuse without their request at hand (`C32`).
 async fn refuse_grpc_in_its_way(request: Request, next: Next) -> Response {
-    let is_grpc = is_grpc(request.headers());
-    let response = next.run(request).await;
+    let (parts, body) = request.into_parts();
+    let is_grpc = is_grpc(&parts);
+    let response = next.run(Request::from_parts(parts, body)).await;
     match response.extensions().get::<Rejection>() {
         Some(rejection) if is_grpc => rejection.clone().of_grpc(true).into_response(),
         _ => response,

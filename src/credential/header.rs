@@ -62,26 +62,18 @@ fn presented(headers: &HeaderMap) -> Result<&[u8], CredentialError> {
     bearer_token(value.as_bytes()).ok_or(CredentialError::Missing)
 }
 
-/// What [`presented`] finds, in a header that is sensitive from here on (`C33`). To read and to mark it is one look for it.
-#[inline]
-pub(crate) fn taken_from(headers: &mut HeaderMap) -> Result<&[u8], CredentialError> {
-    if is_repeated(headers) {
-        mark_sensitive(headers);
-        return Err(CredentialError::Malformed);
-    }
-    let value = headers.get_mut(AUTHORIZATION);
-    let value = value.ok_or(CredentialError::Missing)?;
-    value.set_sensitive(true);
-    bearer_token(value.as_bytes()).ok_or(CredentialError::Missing)
-}
-
-/// Marks whatever the request presents (`C33`).
+/// Marks every `Authorization` header sensitive, so that no log shows it (`C33`).
 pub(crate) fn mark_sensitive(headers: &mut HeaderMap) {
-    let credentials = headers
-        .iter_mut()
-        .filter(|(name, _)| **name == AUTHORIZATION);
-    for (_, credential) in credentials {
-        credential.set_sensitive(true);
+    if !is_repeated(headers) {
+        if let Some(credential) = headers.get_mut(AUTHORIZATION) {
+            credential.set_sensitive(true);
+        }
+        return;
+    }
+    for (name, credential) in headers.iter_mut() {
+        if *name == AUTHORIZATION {
+            credential.set_sensitive(true);
+        }
     }
 }
 
@@ -103,13 +95,26 @@ impl std::fmt::Debug for Credential<'_> {
     }
 }
 
-/// What a refused request had presented, as metrics tell it.
+/// The kind of credential that a request presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Presented {
-    Nothing,
+pub(crate) enum CredentialKind {
+    Missing,
     ApiKey,
     SessionToken,
     Unrecognized,
+}
+
+#[cfg(feature = "metrics")]
+impl CredentialKind {
+    /// Returns the name in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "none",
+            Self::ApiKey => "api_key",
+            Self::SessionToken => "session_token",
+            Self::Unrecognized => "unrecognized",
+        }
+    }
 }
 
 /// Why a request presents no credential that could be checked (`C3`).

@@ -11,6 +11,6 @@ pub(crate) use self::{
         ApiKey, Environment, GeneratorUnavailable, KeyDigest, KeyFormat, KeyId, MAX_TOKEN_LEN,
         PREFIX,
     },
-    header::{Credential, CredentialError, Presented, mark_sensitive, taken_from},
+    header::{Credential, CredentialError, CredentialKind, mark_sensitive},
     token68::is_token68,
 };

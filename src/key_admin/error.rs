@@ -11,8 +11,7 @@ use crate::{
     json::JsonError,
     key_store::StoreError,
     principal::Scopes,
-    response::refusal,
-    telemetry::observe,
+    response, telemetry,
 };
 
 /// Why a request of [`KeyAdmin`](super::KeyAdmin) is not carried out. Nothing has been changed.
@@ -56,7 +55,7 @@ impl KeyAdminError {
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
         let detail = match self {
-            Self::Rejected(rejection) => return refusal::envelope(rejection.clone()),
+            Self::Rejected(rejection) => return response::envelope(rejection.clone()),
             Self::InvalidName => json!({"code": "invalid_name", "message": self.to_string()}),
             Self::InvalidField(field) => json!([field.to_json()]),
             Self::InvalidCidr(cidr) => {
@@ -79,7 +78,7 @@ impl From<RejectionKind> for KeyAdminError {
 
 impl From<StoreError> for KeyAdminError {
     fn from(error: StoreError) -> Self {
-        observe::store_failed(&error);
+        telemetry::store_failed(&error);
         RejectionKind::AuthUnavailable.into()
     }
 }

@@ -1,6 +1,7 @@
-//! The body of an answer: a refusal's bytes, or what the inner service sent.
+//! The body of a response: the inner service's, or the bytes of a rejection.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -11,25 +12,9 @@ use http_body_util::Full;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The response body of [`CoverbaseAuth`](crate::CoverbaseAuth), [`Require`](crate::Require) and
-    /// [`Requirements`](crate::Requirements).
+    /// The response body of [`CoverbaseAuth`](crate::CoverbaseAuth) and [`Require`](crate::Require).
     ///
-    /// The layer asks nothing of the inner service's body; this one is a [`Body`] of [`Bytes`] where the inner one is.
-    ///
-    /// ```
-    /// use bytes::Bytes;
-    /// use coverbase_auth::ResponseBody;
-    /// use http::Response;
-    /// use http_body_util::{BodyExt, combinators::BoxBody};
-    ///
-    /// /// For a service that has one type for all of its bodies.
-    /// fn boxed<B>(response: Response<ResponseBody<B>>) -> Response<BoxBody<Bytes, B::Error>>
-    /// where
-    ///     B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
-    /// {
-    ///     response.map(BodyExt::boxed)
-    /// }
-    /// ```
+    /// It is a [`Body`] of [`Bytes`] if the inner service's body is one; the layer itself does not require that.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -42,43 +27,42 @@ pin_project! {
     #[project = SourceProjection]
     enum Source<B> {
         Inner { #[pin] body: B },
-        Refusal { #[pin] body: Full<Bytes> },
+        Rejection { #[pin] body: Full<Bytes> },
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) const fn inner(body: B) -> Self {
+    pub(super) const fn inner(body: B) -> Self {
         Self {
             source: Source::Inner { body },
         }
     }
 
-    /// What `inner` makes of the inner body, or `refused` of a refusal's bytes.
-    #[cfg(feature = "axum")]
-    pub(crate) fn map_or_else<T>(
-        self,
-        refused: impl FnOnce(Full<Bytes>) -> T,
-        inner: impl FnOnce(B) -> T,
-    ) -> T {
-        match self.source {
-            Source::Inner { body } => inner(body),
-            Source::Refusal { body } => refused(body),
-        }
-    }
-
-    pub(crate) fn refusal(body: Bytes) -> Self {
+    pub(super) fn rejection(body: Bytes) -> Self {
         Self {
-            source: Source::Refusal {
+            source: Source::Rejection {
                 body: Full::new(body),
             },
         }
     }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn map_or_else<T>(
+        self,
+        rejection: impl FnOnce(Full<Bytes>) -> T,
+        inner: impl FnOnce(B) -> T,
+    ) -> T {
+        match self.source {
+            Source::Inner { body } => inner(body),
+            Source::Rejection { body } => rejection(body),
+        }
+    }
 }
 
-/// An empty body, as tower-http's CORS and timeout layers put around answers of their own.
+/// An empty body, which tower-http's CORS and timeout layers need for their own responses.
 impl<B> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self::refusal(Bytes::new())
+        Self::rejection(Bytes::new())
     }
 }
 
@@ -92,23 +76,23 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().source.project() {
             SourceProjection::Inner { body } => body.poll_frame(cx),
-            SourceProjection::Refusal { body } => body
+            SourceProjection::Rejection { body } => body
                 .poll_frame(cx)
-                .map_err(|never: std::convert::Infallible| match never {}),
+                .map_err(|never: Infallible| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Inner { body } => body.is_end_stream(),
-            Source::Refusal { body } => body.is_end_stream(),
+            Source::Rejection { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Inner { body } => body.size_hint(),
-            Source::Refusal { body } => body.size_hint(),
+            Source::Rejection { body } => body.size_hint(),
         }
     }
 }

@@ -1,40 +1,24 @@
-//! The futures of the crate's services.
+//! The response futures of the crate's services.
 
 use std::{
     fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{
-    authenticator::{Awaited, Waiting},
-    layer::{Gate, ResponseBody},
-};
+use super::{ResponseBody, Shared, recording::Recording};
+use crate::authenticator::{Awaited, Waiting};
 
 pin_project! {
-    /// Answers with the inner service's response, or with the refusal that took its place.
-    ///
-    /// ```
-    /// use coverbase_auth::{DecidedFuture, Require};
-    /// use http::{Request, Response};
-    /// use tower::Service;
-    ///
-    /// // What a service around `Require` has for its own `type Future`.
-    /// fn forward<S, B>(require: &mut Require<S>, request: Request<()>) -> DecidedFuture<S::Future>
-    /// where
-    ///     S: Service<Request<()>, Response = Response<B>>,
-    /// {
-    ///     require.call(request)
-    /// }
-    /// ```
-    pub struct DecidedFuture<F> {
+    /// The response future of [`Require`](crate::Require): the response of the inner service, or a rejection.
+    pub struct RequireFuture<F> {
         #[pin]
         answer: Answer<F>,
     }
@@ -44,29 +28,27 @@ pin_project! {
     #[project = AnswerProjection]
     enum Answer<F> {
         Inner { #[pin] future: F },
-        Refusal { response: Option<Response<Bytes>> },
+        Rejected { response: Option<Response<Bytes>> },
     }
 }
 
-impl<F> DecidedFuture<F> {
-    #[inline]
-    pub(crate) const fn inner(future: F) -> Self {
+impl<F> RequireFuture<F> {
+    pub(super) const fn inner(future: F) -> Self {
         Self {
             answer: Answer::Inner { future },
         }
     }
 
-    #[inline]
-    pub(crate) const fn refused(response: Response<Bytes>) -> Self {
+    pub(super) const fn rejected(response: Response<Bytes>) -> Self {
         Self {
-            answer: Answer::Refusal {
+            answer: Answer::Rejected {
                 response: Some(response),
             },
         }
     }
 }
 
-impl<F, B, E> Future for DecidedFuture<F>
+impl<F, B, E> Future for RequireFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
@@ -75,98 +57,81 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().answer.project() {
-            AnswerProjection::Inner { future } => future
-                .poll(cx)
-                .map_ok(|response| response.map(ResponseBody::inner)),
-            // To poll again after the answer is the caller's error, as with every future.
-            AnswerProjection::Refusal { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(response.map(ResponseBody::refusal))),
+            AnswerProjection::Inner { future } => {
+                let response = ready!(future.poll(cx))?;
+                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+            }
+            AnswerProjection::Rejected { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response.map(ResponseBody::rejection))),
                 None => Poll::Pending,
             },
         }
     }
 }
 
-impl<F> fmt::Debug for DecidedFuture<F> {
+impl<F> fmt::Debug for RequireFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DecidedFuture").finish_non_exhaustive()
+        f.debug_struct("RequireFuture").finish_non_exhaustive()
     }
 }
 
 pin_project! {
-    /// Decides, where the decision had to wait for a store or a key set, and answers as [`DecidedFuture`] does.
+    /// The response future of [`CoverbaseAuth`](crate::CoverbaseAuth).
     ///
-    /// ```
-    /// use coverbase_auth::{CoverbaseAuth, ResponseFuture};
-    /// use http::{Request, Response};
-    /// use tower::Service;
-    ///
-    /// // What a service around `CoverbaseAuth` has for its own `type Future`.
-    /// fn forward<S, B, R>(auth: &mut CoverbaseAuth<S>, request: Request<B>) -> ResponseFuture<S, B>
-    /// where
-    ///     S: Service<Request<B>, Response = Response<R>> + Clone,
-    /// {
-    ///     auth.call(request)
-    /// }
-    /// ```
-    pub struct ResponseFuture<S, B>
-    where
-        S: Service<Request<B>>,
-    {
+    /// It owns the record of the call: when it is dropped before the response head is there, the call is recorded without a
+    /// status.
+    pub struct ResponseFuture<S: Service<Request<B>>, B> {
         #[pin]
         state: State<S, B>,
+        recording: Recording,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<S, B>
-    where
-        S: Service<Request<B>>,
-    {
-        Decided { #[pin] future: DecidedFuture<S::Future> },
-        // A box, so that the requests which are decided at once do not carry the room for one that waits.
+    enum State<S: Service<Request<B>>, B> {
+        Decided { #[pin] future: RequireFuture<S::Future> },
+        // Boxed, so that a request with a ready answer has a small future.
         Waiting { request: Option<Box<WaitingRequest<S, B>>> },
     }
 }
 
-/// A request whose credential is still being checked, with the inner service that was ready for it.
-pub(crate) struct WaitingRequest<S, B> {
-    pub(crate) waiting: Waiting,
-    pub(crate) request: Request<B>,
-    pub(crate) inner: S,
-    pub(crate) gate: Arc<Gate>,
+/// A request whose credential is being looked up, with the inner service that was ready for it.
+pub(super) struct WaitingRequest<S, B> {
+    pub(super) waiting: Waiting,
+    pub(super) parts: Parts,
+    pub(super) body: B,
+    pub(super) inner: S,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
-    #[inline]
-    pub(crate) const fn decided(future: DecidedFuture<S::Future>) -> Self {
+    pub(super) const fn decided(future: RequireFuture<S::Future>, recording: Recording) -> Self {
         Self {
             state: State::Decided { future },
+            recording,
         }
     }
 
-    pub(crate) fn waiting(request: WaitingRequest<S, B>) -> Self {
+    pub(super) fn waiting(request: WaitingRequest<S, B>, recording: Recording) -> Self {
         Self {
             state: State::Waiting {
                 request: Some(Box::new(request)),
             },
+            recording,
         }
     }
 }
 
 impl<S: Service<Request<B>>, B> WaitingRequest<S, B> {
-    fn conclude(mut self, answer: Awaited) -> DecidedFuture<S::Future> {
-        let authenticator = &self.gate.authenticator;
-        match authenticator.conclude(answer, &mut self.request) {
-            Ok(principal) => {
-                self.gate.admit(&mut self.request, principal);
-                DecidedFuture::inner(self.inner.call(self.request))
+    fn conclude(mut self, answer: Awaited, recording: &mut Recording) -> RequireFuture<S::Future> {
+        let decision = self.shared.authenticator.conclude(answer, &self.parts);
+        match self.shared.apply(decision, self.parts, recording) {
+            Ok(parts) => {
+                let request = Request::from_parts(parts, self.body);
+                RequireFuture::inner(self.inner.call(request))
             }
-            Err(rejection) => {
-                let (mut parts, _) = self.request.into_parts();
-                DecidedFuture::refused(self.gate.refuse(rejection, &mut parts))
-            }
+            Err(response) => RequireFuture::rejected(response),
         }
     }
 }
@@ -179,16 +144,20 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let mut this = self.project();
         loop {
-            let decided = match state.as_mut().project() {
-                StateProjection::Decided { future } => return future.poll(cx),
+            let decided = match this.state.as_mut().project() {
+                StateProjection::Decided { future } => {
+                    let mut response = ready!(future.poll(cx))?;
+                    this.recording.complete(&mut response);
+                    return Poll::Ready(Ok(response));
+                }
                 StateProjection::Waiting { request: slot } => {
                     let Some(mut request) = slot.take() else {
                         return Poll::Pending;
                     };
                     match Pin::new(&mut request.waiting).poll(cx) {
-                        Poll::Ready(answer) => request.conclude(answer),
+                        Poll::Ready(answer) => request.conclude(answer, this.recording),
                         Poll::Pending => {
                             *slot = Some(request);
                             return Poll::Pending;
@@ -196,7 +165,7 @@ where
                     }
                 }
             };
-            state.set(State::Decided { future: decided });
+            this.state.set(State::Decided { future: decided });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A requirement inside the layer, where a framework has found the route.
+//! A requirement at an inner route, where a framework has matched the route already.
 
 use std::{
     sync::Arc,
@@ -9,19 +9,19 @@ use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::{ResponseBody, future::RequireFuture};
 use crate::{
     authenticator::{Rejection, RejectionKind},
-    layer::{DecidedFuture, ResponseBody},
     principal::Principal,
     requirement::Requirement,
-    response::{Render, Renderer, refusal},
+    response::{self, Render, Renderer},
 };
 
-/// Holds a route to a [`Requirement`], inside of [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer).
+/// Enforces a [`Requirement`] on a route inside [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer).
 ///
-/// A request that no layer has authenticated is answered `500 auth_not_configured`, and an error is logged: a route is never open because
-/// a layer was forgotten or stands in the wrong place (`C21`). Only [`Requirement::public`] asks for no principal; it opens
-/// nothing that the layer outside has closed.
+/// A request that no layer has authenticated is answered `500 auth_not_configured` and logged as an error (`C21`), so a
+/// route never becomes public because a layer is missing. [`Requirement::public`] requires no principal; it does not make a
+/// route public that the layer outside protects.
 ///
 #[cfg_attr(feature = "axum", doc = "```")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -45,7 +45,7 @@ struct Shared {
 }
 
 impl RequireLayer {
-    /// Answers in the contract's envelope.
+    /// Returns a layer that answers in the contract's envelope.
     #[must_use]
     pub fn new(requirement: Requirement) -> Self {
         Self {
@@ -56,18 +56,10 @@ impl RequireLayer {
         }
     }
 
-    /// Answers as `render` does; give it what the layer outside was given.
-    ///
-    /// ```
-    /// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, ProblemJson, RequireLayer, Requirement, Role};
-    ///
-    /// let auth = CoverbaseAuthLayer::new(MemoryStore::new()).with_render(ProblemJson::new());
-    /// let admin = RequireLayer::new(Requirement::roles([Role::ADMIN])).with_render(ProblemJson::new());
-    /// # let _ = (auth, admin);
-    /// ```
+    /// Sets the renderer of rejections: use the one of the layer outside.
     #[must_use]
     pub fn with_render(mut self, render: impl Render) -> Self {
-        Arc::make_mut(&mut self.shared).renderer = Renderer::custom(render);
+        Arc::make_mut(&mut self.shared).renderer = Renderer::new(render);
         self
     }
 }
@@ -83,21 +75,7 @@ impl<S> Layer<S> for RequireLayer {
     }
 }
 
-/// Lets requests through whose [`Principal`] meets the requirement. Made by [`RequireLayer`].
-///
-/// ```
-/// use coverbase_auth::{Require, RequireLayer, Requirement};
-/// use http::{Request, Response};
-/// use tower::{Layer, ServiceExt, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let inner = service_fn(async |_: Request<()>| Ok::<_, std::convert::Infallible>(Response::new("secret")));
-/// let service: Require<_> = RequireLayer::new(Requirement::authenticated()).layer(inner);
-/// // Nobody has authenticated the request: there is no layer outside.
-/// assert_eq!(service.oneshot(Request::new(())).await.unwrap().status(), 500);
-/// # }
-/// ```
+/// Passes requests on whose [`Principal`] satisfies the requirement. Created by [`RequireLayer`].
 #[derive(Debug, Clone)]
 pub struct Require<S> {
     inner: S,
@@ -105,9 +83,8 @@ pub struct Require<S> {
 }
 
 impl Shared {
-    #[inline]
-    fn check<B>(&self, request: &Request<B>) -> Result<(), Rejection> {
-        match Principal::of(request.extensions()) {
+    fn check(&self, principal: Option<&Principal>) -> Result<(), Rejection> {
+        match principal {
             Some(principal) => self.requirement.check(principal),
             None if self.requirement.is_public() => Ok(()),
             None => Err(RejectionKind::AuthNotConfigured.into()),
@@ -121,7 +98,7 @@ where
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = DecidedFuture<S::Future>;
+    type Future = RequireFuture<S::Future>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -129,13 +106,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.shared.check(&request) {
-            Ok(()) => DecidedFuture::inner(self.inner.call(request)),
-            Err(rejection) => DecidedFuture::refused(refusal::respond_to(
-                &self.shared.renderer,
-                rejection,
-                request,
-            )),
+        match self.shared.check(Principal::of(request.extensions())) {
+            Ok(()) => RequireFuture::inner(self.inner.call(request)),
+            Err(rejection) => {
+                let (parts, _) = request.into_parts();
+                let response = response::respond(&self.shared.renderer, rejection, &parts);
+                RequireFuture::rejected(response)
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The service that [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer) puts around another.
+//! The service that [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer) wraps around another.
 
 use std::{
     mem,
@@ -9,46 +9,39 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use crate::{
-    authenticator::Decision,
-    layer::{DecidedFuture, Gate, ResponseBody, ResponseFuture, WaitingRequest},
+use super::{
+    ResponseBody, ResponseFuture, Shared,
+    future::{RequireFuture, WaitingRequest},
+    recording::Recording,
 };
+use crate::{authenticator::Decision, credential::mark_sensitive};
 
-/// Lets authenticated requests through to `S`, with their [`Principal`](crate::Principal) in the extensions, and answers the others.
+/// Passes authenticated requests on to `S`, with their [`Principal`](crate::Principal) in the extensions, and answers the
+/// others.
 ///
-/// Made by [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer). Its error is the inner service's: a refusal is a response.
-///
-/// ```
-/// use coverbase_auth::{CoverbaseAuth, CoverbaseAuthLayer, MemoryStore};
-/// use tower::Layer;
-///
-/// let mut service: CoverbaseAuth<_> = CoverbaseAuthLayer::new(MemoryStore::new()).layer("inner");
-/// assert_eq!(*service.get_ref(), "inner");
-/// *service.get_mut() = "another";
-/// assert_eq!(service.into_inner(), "another");
-/// ```
+/// Created by [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer). Its error is the error of `S`: a rejection is a response.
 #[derive(Debug, Clone)]
 pub struct CoverbaseAuth<S> {
     inner: S,
-    gate: Arc<Gate>,
+    shared: Arc<Shared>,
 }
 
 impl<S> CoverbaseAuth<S> {
-    pub(crate) const fn new(inner: S, gate: Arc<Gate>) -> Self {
-        Self { inner, gate }
+    pub(super) const fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
     }
 
-    /// The service inside.
+    /// Returns the inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service inside, to be changed.
+    /// Returns the inner service, to be changed.
     pub const fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Takes the layer off again.
+    /// Removes the layer from the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -68,31 +61,31 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.gate.authenticator.decide(&mut request) {
-            Decision::Admitted(principal) => {
-                self.gate.admit(&mut request, principal);
-                ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
-            }
-            Decision::Public => {
-                self.gate.let_through(&mut request);
-                ResponseFuture::decided(DecidedFuture::inner(self.inner.call(request)))
-            }
-            Decision::Refused(rejection) => {
-                let (mut parts, _) = request.into_parts();
-                let response = self.gate.refuse(rejection, &mut parts);
-                ResponseFuture::decided(DecidedFuture::refused(response))
-            }
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        // C33: before anything can log the headers.
+        mark_sensitive(&mut parts.headers);
+        let mut recording = Recording::begin(&self.shared, &parts);
+        let decision = match self.shared.authenticator.decide(&parts) {
+            Decision::Admitted(principal) => Ok(principal),
+            Decision::Rejected(rejection) => Err(rejection),
             Decision::Waiting(waiting) => {
-                // The service that `poll_ready` made ready is the one to be called.
+                // The service that `poll_ready` made ready is the one to call; its clone takes its place.
                 let next = self.inner.clone();
-                ResponseFuture::waiting(WaitingRequest {
+                let request = WaitingRequest {
                     waiting,
-                    request,
+                    parts,
+                    body,
                     inner: mem::replace(&mut self.inner, next),
-                    gate: Arc::clone(&self.gate),
-                })
+                    shared: Arc::clone(&self.shared),
+                };
+                return ResponseFuture::waiting(request, recording);
             }
-        }
+        };
+        let answer = match self.shared.apply(decision, parts, &mut recording) {
+            Ok(parts) => RequireFuture::inner(self.inner.call(Request::from_parts(parts, body))),
+            Err(response) => RequireFuture::rejected(response),
+        };
+        ResponseFuture::decided(answer, recording)
     }
 }

@@ -1,17 +1,15 @@
-//! A principal whose kind is known: for handlers that serve keys alone, or users alone.
+//! Principals of a known kind, for handlers that accept only keys or only users.
 
 use std::{fmt, sync::Arc};
 
 use crate::{
-    authenticator::{Rejection, RejectionKind},
     credential::KeyId,
     principal::{Identity, OrgId, Principal, Role, Scopes, ServiceAccountIdentity, UserIdentity},
 };
 
 /// A principal that is an API key.
 ///
-/// In axum it is an extractor. A user is refused `401 Unauthorized role.`: what they lack is the role of a service account
-/// (`C16`).
+/// In axum it is an extractor. A user is rejected with `401 Unauthorized role.` (`C16`).
 ///
 /// ```
 /// use coverbase_auth::{Principal, Rejection, ServiceAccount};
@@ -25,59 +23,36 @@ use crate::{
 pub struct ServiceAccount(Arc<ServiceAccountIdentity>);
 
 impl ServiceAccount {
-    /// The organization that all it reads and writes belongs to (`C6`).
+    /// Returns the principal unchanged if it is a user.
+    pub(crate) fn of(principal: Principal) -> Result<Self, Principal> {
+        match principal.into_identity() {
+            Identity::ServiceAccount(account) => Ok(Self(account)),
+            Identity::User(user) => Err(User(user).into()),
+        }
+    }
+
+    /// Returns the organization of the key, which owns all that the key reads and writes (`C6`).
     #[must_use]
     pub fn org_id(&self) -> &OrgId {
         &self.0.org_id
     }
 
-    /// The public id of the key.
+    /// Returns the public id of the key.
     #[must_use]
     pub fn key_id(&self) -> &KeyId {
         &self.0.key_id
     }
 
-    /// The name that its owner gave the key.
-    ///
-    /// ```
-    /// use coverbase_auth::ServiceAccount;
-    ///
-    /// fn greeting(account: &ServiceAccount) -> String {
-    ///     format!("hello, {} ({})", account.key_name(), account.key_id())
-    /// }
-    /// ```
+    /// Returns the name of the key.
     #[must_use]
     pub fn key_name(&self) -> &str {
         self.0.labels.name()
     }
 
-    /// What the key may do (`C9`).
-    ///
-    /// ```
-    /// use coverbase_auth::{Scope, ServiceAccount};
-    ///
-    /// /// Every key may list vendors; some see where they bank.
-    /// fn columns(account: &ServiceAccount) -> &'static [&'static str] {
-    ///     if account.scopes().contains(&Scope::BANKING_READ) { &["name", "iban"] } else { &["name"] }
-    /// }
-    /// ```
+    /// Returns the scopes of the key (`C9`).
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.0.scopes
-    }
-}
-
-impl TryFrom<Principal> for ServiceAccount {
-    type Error = Rejection;
-
-    fn try_from(principal: Principal) -> Result<Self, Rejection> {
-        match principal.into_identity() {
-            Identity::ServiceAccount(account) => Ok(Self(account)),
-            Identity::User(user) => {
-                let rejection = Rejection::new(RejectionKind::UnauthorizedRole);
-                Err(rejection.of(User(user).into()))
-            }
-        }
     }
 }
 
@@ -93,9 +68,10 @@ impl fmt::Debug for ServiceAccount {
     }
 }
 
-/// A principal that is a person, by a session of the dashboard.
+/// A principal that is a user with a session of the dashboard.
 ///
-/// In axum it is an extractor. A key is refused `403 insufficient_scope`, with no scope named: none would do (`C18`).
+/// In axum it is an extractor. A key is rejected with `403 insufficient_scope` that names no scope, since none would be
+/// sufficient (`C18`).
 ///
 /// ```
 /// use coverbase_auth::{Principal, Rejection, Role, User};
@@ -109,64 +85,42 @@ impl fmt::Debug for ServiceAccount {
 pub struct User(Arc<UserIdentity>);
 
 impl User {
-    /// The organization that the session is for (`C15`).
+    /// Returns the principal unchanged if it is a key.
+    pub(crate) fn of(principal: Principal) -> Result<Self, Principal> {
+        match principal.into_identity() {
+            Identity::User(user) => Ok(Self(user)),
+            Identity::ServiceAccount(account) => Err(ServiceAccount(account).into()),
+        }
+    }
+
+    /// Returns the organization of the session (`C15`).
     #[must_use]
     pub fn org_id(&self) -> &OrgId {
         &self.0.org_id
     }
 
-    /// The organization's short name, where the token carries one.
-    ///
-    /// ```
-    /// use coverbase_auth::User;
-    ///
-    /// fn dashboard(user: &User) -> String {
-    ///     format!("https://app.example.com/{}", user.org_slug().unwrap_or(user.org_id().as_str()))
-    /// }
-    /// ```
+    /// Returns the short name of the organization, if the token carries one.
     #[must_use]
     pub fn org_slug(&self) -> Option<&str> {
         self.0.org_slug.as_deref()
     }
 
-    /// The user's id, the token's `sub`.
+    /// Returns the id of the user, the token's `sub`.
     #[must_use]
     pub fn user_id(&self) -> &str {
         &self.0.user_id
     }
 
-    /// The user's role in the organization, where the token names one.
+    /// Returns the role of the user in the organization, if the token names one.
     #[must_use]
     pub fn role(&self) -> Option<&Role> {
         self.0.role.as_ref()
     }
 
-    /// The id of the session, the token's `sid`, where its issuer has sessions.
-    ///
-    /// ```
-    /// use coverbase_auth::User;
-    ///
-    /// fn is_of_session(user: &User, draft_by: &str) -> bool {
-    ///     user.session_id() == Some(draft_by)
-    /// }
-    /// ```
+    /// Returns the id of the session, the token's `sid`, if the issuer has sessions.
     #[must_use]
     pub fn session_id(&self) -> Option<&str> {
         self.0.session_id.as_deref()
-    }
-}
-
-impl TryFrom<Principal> for User {
-    type Error = Rejection;
-
-    fn try_from(principal: Principal) -> Result<Self, Rejection> {
-        match principal.into_identity() {
-            Identity::User(user) => Ok(Self(user)),
-            Identity::ServiceAccount(account) => {
-                let rejection = Rejection::new(RejectionKind::InsufficientScope);
-                Err(rejection.of(ServiceAccount(account).into()))
-            }
-        }
     }
 }
 

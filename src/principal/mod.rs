@@ -15,6 +15,7 @@ pub(crate) use self::{
         Identity, Labels, Principal, PrincipalKind, Role, ServiceAccountIdentity, UserIdentity,
     },
     org_id::OrgId,
+    org_scoped::OrgScoped,
     scope::{Scope, Scopes},
     usage::{LastUsed, Usage, UsageLog},
 };

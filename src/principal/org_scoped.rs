@@ -1,16 +1,13 @@
-//! What belongs to an organization, and to nobody else.
+//! Values that belong to one organization (C20).
 
 use std::fmt;
 
-use crate::{
-    authenticator::{Rejection, RejectionKind},
-    principal::{OrgId, Principal},
-};
+use crate::principal::{OrgId, Principal};
 
-/// A value that is an organization's own: whoever is of another one is told that it does not exist (`C20`).
+/// A value that belongs to one organization. For a principal of another organization it does not exist (`C20`).
 ///
-/// A store that gives `OrgScoped<Report>` for an id leaves no way to the report but the one that asks whose it is. What is
-/// missing is answered in the same words:
+/// A store that returns `OrgScoped<Report>` for an id makes its callers check the organization. A missing report and one of
+/// another organization are then answered alike:
 ///
 /// ```
 /// use coverbase_auth::{OrgScoped, Principal, Rejection, RejectionKind};
@@ -28,15 +25,7 @@ pub struct OrgScoped<T> {
 }
 
 impl<T> OrgScoped<T> {
-    /// A value of the organization `org_id`.
-    ///
-    /// ```
-    /// use coverbase_auth::OrgScoped;
-    ///
-    /// let report = OrgScoped::new("org_acme", "spending");
-    /// assert_eq!(report.org_id().as_str(), "org_acme");
-    /// assert!(!format!("{report:?}").contains("spending"));
-    /// ```
+    /// Returns a value of the organization `org_id`.
     pub fn new(org_id: impl Into<OrgId>, value: T) -> Self {
         Self {
             org_id: org_id.into(),
@@ -44,26 +33,17 @@ impl<T> OrgScoped<T> {
         }
     }
 
-    /// Whose it is.
+    /// Returns the organization that owns the value.
     pub const fn org_id(&self) -> &OrgId {
         &self.org_id
     }
 
-    /// The value, for a principal of its organization.
-    ///
-    /// # Errors
-    ///
-    /// [`RejectionKind::NotFound`] for every other one.
-    pub fn visible_to(self, principal: &Principal) -> Result<T, Rejection> {
-        if principal.owns(&self.org_id) {
-            Ok(self.value)
-        } else {
-            Err(RejectionKind::NotFound.into())
-        }
+    pub(crate) fn value_for(self, principal: &Principal) -> Option<T> {
+        principal.owns(&self.org_id).then_some(self.value)
     }
 }
 
-/// Without the value.
+/// Shows the organization, not the value.
 impl<T> fmt::Debug for OrgScoped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OrgScoped")
@@ -73,15 +53,7 @@ impl<T> fmt::Debug for OrgScoped<T> {
 }
 
 impl Principal {
-    /// Whether what belongs to `org_id` is the caller's (`C6`, `C20`).
-    ///
-    /// ```
-    /// use coverbase_auth::{OrgId, Principal};
-    ///
-    /// fn mine<'a>(caller: &Principal, owners: &'a [OrgId]) -> Vec<&'a OrgId> {
-    ///     owners.iter().filter(|owner| caller.owns(owner)).collect()
-    /// }
-    /// ```
+    /// Returns whether `org_id` is the organization of the principal (`C6`, `C20`).
     #[must_use]
     pub fn owns(&self, org_id: &OrgId) -> bool {
         self.org_id() == org_id

@@ -1,38 +1,25 @@
-//! Which route asks what, for people to read and for documents to repeat.
+//! The list of a service's routes with what each requires.
 
 use std::fmt;
 
 use http::Method;
 
-use crate::requirement::Requirement;
+use super::Requirement;
 
-/// A route and what it requires.
-///
-/// ```
-/// use coverbase_auth::{Listing, Requirement, RouteRequirement};
-/// use http::Method;
-///
-/// let listing = Listing::from_iter([
-///     RouteRequirement::new(Method::GET, "/v1/reports", Requirement::authenticated()),
-///     RouteRequirement::new(None::<Method>, "/health", Requirement::public()),
-/// ]);
-/// let open: Vec<_> = listing.iter().filter(|row| row.requirement == Requirement::public()).collect();
-/// assert_eq!(open.len(), 1);
-/// assert_eq!(open[0].path, "/health");
-/// ```
+/// A route with its requirement: a row of a [`Listing`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RouteRequirement {
-    /// `None`: every method that no row of its own names.
+    /// The method; `None` for every method without a row of its own.
     pub method: Option<Method>,
     /// The path pattern, such as `/v1/api-keys/{id}`.
     pub path: String,
-    /// What it asks of its caller.
+    /// What the route requires.
     pub requirement: Requirement,
 }
 
 impl RouteRequirement {
-    /// A row of a [`Listing`].
+    /// Returns a row.
     pub fn new(
         method: impl Into<Option<Method>>,
         path: impl Into<String>,
@@ -50,16 +37,16 @@ impl RouteRequirement {
     }
 }
 
-/// Every route with its requirement: what a service prints when it starts, and what its documents are held to.
+/// Every route of a service with its requirement, to be printed at start-up and compared with documents.
 ///
 /// ```
-/// use coverbase_auth::{Requirement, RequirementsLayer, Scope};
+/// use coverbase_auth::{Requirement, RouteTable, Scope};
 /// use http::Method;
 ///
-/// let requirements = RequirementsLayer::new()
+/// let routes = RouteTable::new()
 ///     .route(Method::GET, "/v1/reports/{id}", Requirement::authenticated())
 ///     .route(Method::DELETE, "/v1/reports/{id}", Requirement::scope(Scope::from_static("reports:delete")));
-/// let listing = requirements.listing();
+/// let listing = routes.listing();
 /// assert_eq!(
 ///     listing.to_string(),
 ///     "GET     /v1/reports/{id}  any key or any user\n\
@@ -73,16 +60,16 @@ impl RouteRequirement {
 pub struct Listing(Vec<RouteRequirement>);
 
 impl Listing {
-    /// The rows, in the order of their declaration.
+    /// Returns the rows.
     pub fn iter(&self) -> impl Iterator<Item = &RouteRequirement> {
         self.0.iter()
     }
 
-    /// What the route asks, by the row of its method or else by the one of every method.
+    /// Returns the requirement of a route: that of the row for `method`, or of the row for any method.
     ///
     /// # Errors
     ///
-    /// When no row names it: the fault that a service stops at when it starts.
+    /// If the listing has no row for the route.
     pub fn guards(&self, method: &Method, path: &str) -> Result<&Requirement, UnguardedRoute> {
         let rows = || self.iter().filter(|row| row.path == path);
         let own = rows().find(|row| row.method.as_ref() == Some(method));
@@ -101,7 +88,7 @@ impl FromIterator<RouteRequirement> for Listing {
     }
 }
 
-/// A line for each route.
+/// Writes one line for each route.
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widest = |len: fn(&RouteRequirement) -> usize| self.iter().map(len).max().unwrap_or(0);
@@ -115,17 +102,10 @@ impl fmt::Display for Listing {
     }
 }
 
-/// A route that has no requirement.
-///
-/// ```
-/// use coverbase_auth::Listing;
-///
-/// let error = Listing::default().guards(&http::Method::GET, "/v1/reports").unwrap_err();
-/// assert_eq!(error.to_string(), "GET /v1/reports has no requirement: declare one, `Requirement::public()` if it is to be open");
-/// ```
+/// A route that a [`Listing`] has no row for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{method} {path} has no requirement: declare one, `Requirement::public()` if it is to be open"
+    "{method} {path} has no requirement: declare one, or `Requirement::public()` to make the route public"
 )]
 pub struct UnguardedRoute {
     method: Method,

@@ -1,13 +1,16 @@
-//! What a route requires of its caller: [`Requirement`], and the list of a service's routes with what each requires.
+//! What a route requires of its caller: [`Requirement`], the [`RouteTable`] from method and path to requirement, and the
+//! [`Listing`] of routes.
 //!
 //! Imports `principal` and what is below it.
 
 pub(crate) mod listing;
 pub(crate) mod rule;
+pub(crate) mod table;
 
 #[cfg(feature = "openapi")]
 pub(crate) use self::rule::{Keys, Users};
 pub(crate) use self::{
     listing::{Listing, RouteRequirement, UnguardedRoute},
     rule::Requirement,
+    table::{Route, RouteTable, Unmatched, original_uri},
 };

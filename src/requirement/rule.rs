@@ -1,35 +1,32 @@
-//! What a route asks of its caller: this scope **or** this role.
+//! What a route requires of its caller: this scope **or** this role.
 
 use std::{fmt, sync::Arc};
 
 use crate::principal::{Principal, PrincipalKind, Role, Scope, Scopes};
 
-/// What a route requires of an authenticated caller (`C17`, `C18`).
+/// What a route requires of its caller (`C17`, `C18`).
 ///
-/// A key passes by its scopes and never by a role; a user passes by a role and never by a scope.
+/// Keys are accepted by their scopes and never by a role; users are accepted by their role and never by a scope.
 ///
-/// | | a key passes | a user passes |
+/// | | accepts a key | accepts a user |
 /// |---|---|---|
-/// | [`authenticated()`](Self::authenticated) | always | always |
-/// | [`scope(s)`](Self::scope), [`scopes([a, b])`](Self::scopes) | with all of them | never |
-/// | [`roles([r])`](Self::roles) | never | with one of them |
+/// | [`authenticated()`](Self::authenticated) | every key | every user |
+/// | [`scope(s)`](Self::scope), [`scopes([a, b])`](Self::scopes) | with all of the scopes | no user |
+/// | [`roles([r])`](Self::roles) | no key | with one of the roles |
 /// | `scope(s).or_role(r)` | with `s` | with `r` |
-/// | [`public()`](Self::public) | always | always, and so does everybody else |
+/// | [`public()`](Self::public) | every key | every user, and requests without a credential |
 ///
-/// It takes effect in two ways, and both hold where both are there: in the **request's extensions**, put there by a
-/// layer outside [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer), such as
-/// [`RequirementsLayer`](crate::RequirementsLayer), or by [`RequireLayer`](crate::RequireLayer) inside it.
+/// A requirement is enforced from a row of a [`RouteTable`](crate::RouteTable), from the extensions of a request, and by
+/// [`RequireLayer`](crate::RequireLayer). Where several apply to a request, all must hold.
 ///
 /// ```
 /// use coverbase_auth::{Requirement, Role, Scope};
 ///
 /// let key_management = Requirement::scope(Scope::KEYS_MANAGE).or_role(Role::ADMIN);
-/// let audit_log = Requirement::scope(Scope::AUDIT_READ).or_roles([Role::ADMIN, Role::MEMBER]);
-/// let both = Requirement::scopes([Scope::AUDIT_READ, Scope::BANKING_READ]);
-/// let no_key = Requirement::roles([Role::ADMIN]);
-/// let anybody = Requirement::authenticated();
-/// # let _ = (key_management, audit_log, both, no_key);
-/// assert_eq!(anybody.to_string(), "any key or any user");
+/// let both_scopes = Requirement::scopes([Scope::AUDIT_READ, Scope::BANKING_READ]);
+/// let users_only = Requirement::roles([Role::ADMIN, Role::MEMBER]);
+/// # let _ = (key_management, both_scopes, users_only);
+/// assert_eq!(Requirement::authenticated().to_string(), "any key or any user");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
@@ -52,7 +49,7 @@ pub(crate) enum Users {
 }
 
 impl Requirement {
-    /// Any valid credential (`C17`).
+    /// Accepts any valid credential (`C17`).
     pub const fn authenticated() -> Self {
         Self {
             keys: Keys::WithAll(Scopes::new()),
@@ -61,20 +58,12 @@ impl Requirement {
         }
     }
 
-    /// No credential at all: the one way through the layer without a principal, open only where a service's author writes
-    /// it (`C1`).
+    /// Requires no credential: the only way to exempt a route from authentication (`C1`).
     ///
-    /// It opens a request that carries it in its extensions, as a row of a [`RequirementsLayer`](crate::RequirementsLayer)
-    /// puts it there. A credential that such a request presents is neither verified nor refused, only marked sensitive:
-    /// [`Principal::of`] finds nobody. As the default of a layer or of a table it counts as
-    /// [`authenticated`](Self::authenticated), so that what nobody has named is never open.
-    ///
-    /// ```
-    /// use coverbase_auth::{Requirement, RequirementsLayer};
-    ///
-    /// let open = RequirementsLayer::new().any("/grpc.health.v1.Health/{*method}", Requirement::public());
-    /// # let _ = open;
-    /// ```
+    /// It takes effect from a row of a [`RouteTable`](crate::RouteTable), from
+    /// [`with_public_route`](crate::CoverbaseAuthLayer::with_public_route) or from the extensions of a request. As the default of a
+    /// layer or a table it counts as [`authenticated`](Self::authenticated). A credential that a public request presents is
+    /// neither verified nor rejected, only marked sensitive, and the request has no [`Principal`].
     pub const fn public() -> Self {
         Self {
             keys: Keys::WithAll(Scopes::new()),
@@ -83,12 +72,12 @@ impl Requirement {
         }
     }
 
-    /// A key that carries `scope`; add the users with [`or_role`](Self::or_role).
+    /// Accepts a key that carries `scope`, and no user; add users with [`or_role`](Self::or_role).
     pub fn scope(scope: Scope) -> Self {
         Self::scopes([scope])
     }
 
-    /// A key that carries every one of `scopes`. With none of them that is every key.
+    /// Accepts a key that carries all of `scopes`, and no user. An empty set accepts every key.
     pub fn scopes(scopes: impl IntoIterator<Item = Scope>) -> Self {
         Self {
             keys: Keys::WithAll(scopes.into_iter().collect()),
@@ -97,7 +86,7 @@ impl Requirement {
         }
     }
 
-    /// A user who has one of `roles`, and no key. With none of them that is nobody.
+    /// Accepts a user with one of `roles`, and no key. An empty set accepts no caller.
     pub fn roles(roles: impl IntoIterator<Item = Role>) -> Self {
         Self {
             keys: Keys::None,
@@ -106,12 +95,12 @@ impl Requirement {
         }
     }
 
-    /// Also a user who has `role`.
+    /// Accepts also a user with `role`.
     pub fn or_role(self, role: Role) -> Self {
         self.or_roles([role])
     }
 
-    /// Also a user who has one of `roles`.
+    /// Accepts also a user with one of `roles`.
     pub fn or_roles(self, roles: impl IntoIterator<Item = Role>) -> Self {
         let users = match self.users {
             Users::Any => Users::Any,
@@ -122,12 +111,11 @@ impl Requirement {
         Self { users, ..self }
     }
 
-    #[inline]
     pub(crate) const fn is_public(&self) -> bool {
         self.is_public
     }
 
-    /// The same, for whoever presents a credential.
+    /// Returns the requirement with [`public`](Self::public) replaced by [`authenticated`](Self::authenticated).
     pub(crate) fn never_public(self) -> Self {
         Self {
             is_public: false,
@@ -140,7 +128,6 @@ impl Requirement {
         (&self.keys, &self.users)
     }
 
-    #[inline]
     pub(crate) fn is_met_by(&self, principal: &Principal) -> bool {
         match principal.kind() {
             PrincipalKind::ServiceAccount => match &self.keys {
@@ -156,7 +143,7 @@ impl Requirement {
         }
     }
 
-    /// What a key must carry; nothing, where no scope opens the way.
+    /// Returns the scopes that a key needs; empty if no scope would be sufficient.
     pub(crate) fn scopes_of_a_key(&self) -> Scopes {
         match &self.keys {
             Keys::None => Scopes::new(),
@@ -165,7 +152,7 @@ impl Requirement {
     }
 }
 
-/// As a listing of routes shows it: `scope keys:manage or role admin`.
+/// Writes the form of a [`Listing`](crate::Listing): `scope keys:manage or role admin`.
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_public {
@@ -186,7 +173,7 @@ impl fmt::Display for Requirement {
         match (keys, users) {
             (Some(keys), Some(users)) => write!(f, "{keys} or {users}"),
             (Some(one), None) | (None, Some(one)) => f.write_str(&one),
-            (None, None) => f.write_str("nobody"),
+            (None, None) => f.write_str("no caller"),
         }
     }
 }
@@ -201,13 +188,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listing_says_who_passes() {
+    fn display_names_the_accepted_callers() {
         let export = Scope::from_static("reports:export");
         for (requirement, text) in [
             (Requirement::public(), "public"),
             (Requirement::authenticated(), "any key or any user"),
             (Requirement::scopes([]), "any key"),
-            (Requirement::roles([]), "nobody"),
+            (Requirement::roles([]), "no caller"),
             (
                 Requirement::roles([Role::ADMIN, Role::GUEST]),
                 "role admin or role guest",
@@ -221,9 +208,9 @@ mod tests {
         }
     }
 
-    // C1: to accept more callers is not to accept everybody, nor the other way round.
+    // C1
     #[test]
-    fn only_public_is_public() {
+    fn only_public_requirement_is_public() {
         assert!(Requirement::public().or_role(Role::ADMIN).is_public());
         assert!(!Requirement::public().never_public().is_public());
         for closed in [

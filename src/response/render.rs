@@ -1,19 +1,17 @@
-//! From a [`Rejection`] to bytes on the wire.
+//! Renderers: from a [`Rejection`] to status, headers and body.
 
-use std::{fmt, mem, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use http::{
-    Extensions, HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts,
-};
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use serde_json::json;
 
 use crate::authenticator::{Rejection, RejectionKind};
 
-/// Writes a refusal's answer: status, headers and body.
+/// Writes the answer to a rejected request: status, headers and body.
 ///
-/// The layer adds `WWW-Authenticate` and `Retry-After` where the contract wants them (`C30`, `C31`), and answers gRPC
-/// requests itself (`C32`).
+/// The layer adds `WWW-Authenticate`, `Retry-After` and `Cache-Control: no-store` (`C30`, `C31`), and answers gRPC requests
+/// itself (`C32`).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -32,7 +30,7 @@ use crate::authenticator::{Rejection, RejectionKind};
 /// }
 /// ```
 pub trait Render: fmt::Debug + Send + Sync + 'static {
-    /// The answer to `request`, which is refused.
+    /// Returns the answer to `request`.
     fn render(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes>;
 }
 
@@ -51,7 +49,7 @@ pub struct JsonEnvelope {
 }
 
 impl JsonEnvelope {
-    /// The envelope as the contract has it.
+    /// Returns the contract's envelope.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -59,8 +57,7 @@ impl JsonEnvelope {
         }
     }
 
-    /// Answers a missing or malformed credential with 403, as services on an old FastAPI did. RFC 9110 §15.5.2 wants 401
-    /// (`C30`).
+    /// Answers a missing or malformed credential with 403 in place of 401, for clients of older FastAPI services (`C30`).
     #[must_use]
     pub const fn with_forbidden_for_missing_credential(self) -> Self {
         Self {
@@ -89,76 +86,45 @@ impl Render for JsonEnvelope {
 
 impl JsonEnvelope {
     pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
-        self.answer_in(
-            rejection,
-            &mut HeaderMap::with_capacity(2),
-            &mut Extensions::new(),
-        )
-    }
-
-    /// The answer in maps that have had their use, such as a refused request's: it costs no more memory than it came with.
-    #[inline]
-    fn answer_in(
-        self,
-        rejection: &Rejection,
-        headers: &mut HeaderMap,
-        extensions: &mut Extensions,
-    ) -> Response<Bytes> {
-        let json = rejection.kind().answer().json;
-        let mut response = Response::new(Bytes::from_static(json.as_bytes()));
-        *response.status_mut() = self.status(rejection.kind());
-        headers.clear();
-        extensions.clear();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        mem::swap(response.headers_mut(), headers);
-        mem::swap(response.extensions_mut(), extensions);
-        response
+        let body = Bytes::from_static(rejection.kind().answer().json.as_bytes());
+        respond_with(self.status(rejection.kind()), "application/json", body)
     }
 }
 
-/// What a layer renders with.
+fn respond_with(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// The renderer of a layer.
 #[derive(Debug, Clone)]
-pub(crate) enum Renderer {
-    /// The contract's envelope, which takes the request's memory.
-    Envelope(JsonEnvelope),
-    Custom(Arc<dyn Render>),
-}
+pub(crate) struct Renderer(Arc<dyn Render>);
 
 impl Renderer {
-    pub(crate) fn custom(render: impl Render) -> Self {
-        Self::Custom(Arc::new(render))
+    pub(crate) fn new(render: impl Render) -> Self {
+        Self(Arc::new(render))
     }
 
-    #[inline]
-    pub(crate) fn render(&self, rejection: &Rejection, request: &mut Parts) -> Response<Bytes> {
-        match self {
-            Self::Envelope(envelope) => {
-                envelope.answer_in(rejection, &mut request.headers, &mut request.extensions)
-            }
-            Self::Custom(render) => render.render(rejection, request),
-        }
+    pub(crate) fn render(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes> {
+        self.0.render(rejection, request)
     }
 }
 
 impl Default for Renderer {
     fn default() -> Self {
-        Self::Envelope(JsonEnvelope::new())
+        Self::new(JsonEnvelope::new())
     }
 }
 
-/// Problem details of RFC 9457, `application/problem+json`, with the contract's code as a member `code`.
-///
-/// ```
-/// use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, ProblemJson};
-///
-/// let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_render(ProblemJson::new());
-/// # let _ = layer;
-/// ```
+/// Writes problem details (RFC 9457, `application/problem+json`), with the contract's code as a member `code`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProblemJson(());
 
 impl ProblemJson {
-    /// Problem details of the type `about:blank`.
+    /// Returns the renderer; its problems are of the type `about:blank`.
     #[must_use]
     pub const fn new() -> Self {
         Self(())
@@ -177,12 +143,7 @@ impl Render for ProblemJson {
         if let (Some(code), Some(members)) = (answer.code, problem.as_object_mut()) {
             members.insert("code".to_owned(), code.into());
         }
-        let mut response = Response::new(problem.to_string().into());
-        *response.status_mut() = answer.status;
-        response.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        response
+        let body = problem.to_string().into();
+        respond_with(answer.status, "application/problem+json", body)
     }
 }

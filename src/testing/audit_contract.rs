@@ -6,15 +6,12 @@
     reason = "these are tests, and a panic is how one fails"
 )]
 
-use std::sync::{Arc, Mutex, OnceLock};
-
-use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
     audit::{
         AuditEventGroup, AuditEventType, AuditQuery, AuditRecord, AuditRecordId, AuditStore,
-        call::{ApiCall, CallTarget, Outcome},
+        call::{ApiCall, Outcome},
         change::{Change, FieldChange, Target},
     },
     key_store::KeyRecord,
@@ -199,15 +196,19 @@ pub(crate) fn calls(org_id: &str, n: u64) -> Vec<AuditRecord> {
     let call = |n| {
         let call = ApiCall {
             id: AuditRecordId::at((START + n) * 1000),
-            method: Method::GET,
-            target: CallTarget::of(&format!("/v1/reports/{n}?page=2&secret=hunter2")),
-            route: OnceLock::new(),
-            request_id: None,
-            caller: Mutex::default(),
-            outcome: Outcome::default(),
+            method: "GET".to_owned(),
+            path: format!("/v1/reports/{n}"),
+            query_params: vec!["page".to_owned(), "secret".to_owned()],
+            route: None,
+            request_id: format!("req_{n}"),
+            client_ip: None,
+            outcome: Some(Outcome {
+                status: 200,
+                grpc_status: None,
+            }),
+            duration_ms: 1,
         };
-        call.outcome.set_status(StatusCode::OK);
-        AuditRecord::of_call(key_of(org_id), Arc::new(call))
+        AuditRecord::of_call(key_of(org_id), call)
     };
     (0..n).map(call).collect()
 }

@@ -44,7 +44,7 @@ fn forwarded(lines: &[&[u8]]) -> Request<()> {
 }
 
 fn passes(layer: &CoverbaseAuthLayer, request: Request<()>) -> bool {
-    match ask(layer, request).refusal() {
+    match ask(layer, request).rejection_kind() {
         None => true,
         Some(RejectionKind::IpNotAllowed) => false,
         other => panic!("{other:?}"),
@@ -84,7 +84,11 @@ fn a_key_that_was_waited_for_is_held_to_the_same() {
         ),
     ] {
         let answer = ask(&layer(record.clone()), from_peer(address));
-        assert_eq!(answer.refusal(), expected, "{record:?} from {address}");
+        assert_eq!(
+            answer.rejection_kind(),
+            expected,
+            "{record:?} from {address}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use coverbase_auth::{
     CoverbaseAuthLayer, GrpcStatus, IpAllowlist, JsonEnvelope, Lookup, ProblemJson, Rejection,
     RejectionKind, Render, RequireLayer, Requirement, Scope, StoreError,
 };
-use http::{Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body::Body as _;
 use tower::{Layer, ServiceExt};
 
@@ -68,7 +68,7 @@ impl Row {
     }
 }
 
-/// Each refusal that the layer gives to a key, with the request that causes it.
+/// The answer to each request that the layer rejects.
 fn provoke(render: impl Render + Clone, request: impl Fn(&str) -> Request<()>) -> Vec<Answer> {
     let restricted = IpAllowlist::parse(["203.0.113.0/24"]).unwrap();
     let down = StoreFn(|_: &_| Lookup::ready(Err(StoreError::new("connection refused"))));
@@ -94,7 +94,7 @@ fn provoke(render: impl Render + Clone, request: impl Fn(&str) -> Request<()>) -
             request(KEY),
         ),
     ];
-    assert_eq!(ask(&auth(record()), request(KEY)).refusal(), None);
+    assert_eq!(ask(&auth(record()), request(KEY)).rejection_kind(), None);
     answers
 }
 
@@ -113,27 +113,29 @@ const PROVOKED: [RejectionKind; 9] = [
 fn grpc(content_type: &'static str) -> impl Fn(&str) -> Request<()> {
     move |token| {
         let authorization = format!("Bearer {token}");
-        with_headers(&[
+        let mut request = with_headers(&[
             ("authorization", &authorization),
             ("content-type", content_type),
-        ])
+        ]);
+        *request.method_mut() = Method::POST;
+        request
     }
 }
 
 fn kinds(answers: &[Answer]) -> Vec<RejectionKind> {
     answers
         .iter()
-        .map(|answer| answer.refusal().unwrap())
+        .map(|answer| answer.rejection_kind().unwrap())
         .collect()
 }
 
 // C29, C30, C31
 #[test]
-fn every_refusal_is_the_row_of_its_kind() {
+fn every_rejection_is_answered_by_the_row_of_its_kind() {
     let answers = provoke(JsonEnvelope::new(), bearer);
     assert_eq!(kinds(&answers), PROVOKED);
     for answer in answers {
-        let row = Row::of(answer.refusal().unwrap());
+        let row = Row::of(answer.rejection_kind().unwrap());
         let kind = row.kind;
         assert_eq!(answer.status.as_u16(), row.status, "{kind:?}");
         assert_eq!(
@@ -145,14 +147,19 @@ fn every_refusal_is_the_row_of_its_kind() {
         assert_eq!(answer.header("www-authenticate"), row.challenge, "{kind:?}");
         let retry_after = (row.status == 503).then_some("1");
         assert_eq!(answer.header("retry-after"), retry_after, "{kind:?}");
-        let expected = 1 + usize::from(row.challenge.is_some()) + usize::from(row.status == 503);
-        assert_eq!(answer.headers.len(), expected, "nothing else: {answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let expected = 2 + usize::from(row.challenge.is_some()) + usize::from(row.status == 503);
+        assert_eq!(
+            answer.headers.len(),
+            expected,
+            "no other header: {answer:?}"
+        );
     }
 }
 
-// C29: those too that the layer itself never gives.
+// C29: also the kinds that only handlers return.
 #[test]
-fn the_table_is_the_contracts() {
+fn table_is_that_of_the_contract() {
     let (request, ()) = Request::new(()).into_parts();
     for row in &TABLE {
         let kind = row.kind;
@@ -171,12 +178,12 @@ fn the_table_is_the_contracts() {
 
 // C30
 #[test]
-fn a_service_may_answer_403_to_a_missing_credential() {
+fn missing_credential_can_be_answered_403() {
     let fastapi = JsonEnvelope::new().with_forbidden_for_missing_credential();
     let answers = provoke(fastapi, bearer);
     assert_eq!(kinds(&answers), PROVOKED);
     for answer in answers {
-        let row = Row::of(answer.refusal().unwrap());
+        let row = Row::of(answer.rejection_kind().unwrap());
         let status = match row.kind {
             RejectionKind::MissingCredential | RejectionKind::MalformedCredential => 403,
             _ => row.status,
@@ -188,58 +195,76 @@ fn a_service_may_answer_403_to_a_missing_credential() {
 
 // C32
 #[test]
-fn a_grpc_request_gets_a_trailers_only_answer() {
-    for content_type in [
-        "application/grpc",
-        "application/grpc+proto",
-        "application/grpc;charset=utf-8",
-        "APPLICATION/GRPC",
+fn grpc_request_gets_a_trailers_only_answer() {
+    for (content_type, answered) in [
+        ("application/grpc", "application/grpc"),
+        ("application/grpc+proto", "application/grpc"),
+        ("application/grpc;charset=utf-8", "application/grpc"),
+        ("APPLICATION/GRPC", "application/grpc"),
+        ("application/grpc-web", "application/grpc-web"),
+        ("application/grpc-web+proto", "application/grpc-web"),
+        ("application/grpc-web-text", "application/grpc-web-text"),
     ] {
         let answers = provoke(JsonEnvelope::new(), grpc(content_type));
         assert_eq!(kinds(&answers), PROVOKED);
         for answer in answers {
-            let row = Row::of(answer.refusal().unwrap());
+            let row = Row::of(answer.rejection_kind().unwrap());
             assert_eq!(answer.status, StatusCode::OK);
-            assert_eq!(answer.header("content-type"), Some("application/grpc"));
-            assert_eq!(
-                answer.header("grpc-status"),
-                Some(row.grpc_status),
-                "{:?}",
-                row.kind
-            );
+            assert_eq!(answer.header("content-type"), Some(answered));
+            let grpc_status = answer.header("grpc-status");
+            assert_eq!(grpc_status, Some(row.grpc_status), "{:?}", row.kind);
             let message = answer.header("grpc-message").unwrap();
             assert!(message.bytes().all(|byte| matches!(byte, b' '..=b'~')));
-            let message = percent_encoding::percent_decode_str(message)
-                .decode_utf8()
-                .unwrap();
-            assert_eq!(message, row.message);
+            let message = percent_encoding::percent_decode_str(message).decode_utf8();
+            assert_eq!(message.unwrap(), row.message);
+            if row.code.is_some() {
+                assert_eq!(answer.header("x-error-code"), row.code);
+            }
             assert!(answer.body.is_empty());
             assert_eq!(answer.header("www-authenticate"), row.challenge);
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
             let metadata = usize::from(row.challenge.is_some()) + usize::from(row.status == 503);
             assert_eq!(
                 answer.headers.len(),
-                3 + metadata,
-                "nothing else: {answer:?}"
+                5 + metadata,
+                "no other header: {answer:?}"
             );
         }
     }
+}
+
+// C32
+#[test]
+fn other_requests_get_an_http_answer() {
     for content_type in [
-        "application/grpc-web",
-        "application/grpc-web+proto",
         "application/json",
         "application/grpcx",
         "text/plain; application/grpc",
     ] {
         let answers = provoke(JsonEnvelope::new(), grpc(content_type));
         for answer in answers {
-            assert_eq!(answer.body, Row::of(answer.refusal().unwrap()).body());
+            assert_eq!(
+                answer.body,
+                Row::of(answer.rejection_kind().unwrap()).body()
+            );
         }
+    }
+    let by_get = |token: &str| {
+        let mut request = grpc("application/grpc")(token);
+        *request.method_mut() = Method::GET;
+        request
+    };
+    for answer in provoke(JsonEnvelope::new(), by_get) {
+        assert_eq!(
+            answer.body,
+            Row::of(answer.rejection_kind().unwrap()).body()
+        );
     }
 }
 
-// C32: with nothing to wait for, a server sends the headers as the last frame.
+// C32: the body is known to be empty, so a server sends the headers as the last frame.
 #[test]
-fn a_grpc_refusal_ends_with_its_headers() {
+fn grpc_answer_ends_with_its_headers() {
     let layer = CoverbaseAuthLayer::new(store(record()));
     let ends_at_once = |request| {
         let response = block_on(layer.layer(Echo::default()).oneshot(request)).unwrap();
@@ -250,17 +275,17 @@ fn a_grpc_refusal_ends_with_its_headers() {
     assert!(!ends_at_once(bearer("ak_unknown")));
     assert!(
         !ends_at_once(grpc("application/grpc")(KEY)),
-        "the inner answer is left alone"
+        "an admitted request gets the answer of the inner service"
     );
 }
 
 // C29, RFC 9457
 #[test]
-fn problem_details_say_the_same() {
+fn problem_details_say_the_same_as_the_envelope() {
     let answers = provoke(ProblemJson::new(), bearer);
     assert_eq!(kinds(&answers), PROVOKED);
     for answer in answers {
-        let row = Row::of(answer.refusal().unwrap());
+        let row = Row::of(answer.rejection_kind().unwrap());
         let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         let mut expected = serde_json::json!({
             "type": "about:blank",
@@ -296,13 +321,13 @@ impl Render for Terse {
     }
 }
 
-// C30, C31: a renderer chooses the words; what the contract wants stays.
+// C30, C31
 #[test]
-fn a_renderer_of_ones_own_keeps_the_challenge() {
+fn custom_renderer_keeps_challenge_and_retry_after() {
     let answers = provoke(Terse, bearer);
     assert_eq!(kinds(&answers), PROVOKED);
     for answer in answers {
-        let row = Row::of(answer.refusal().unwrap());
+        let row = Row::of(answer.rejection_kind().unwrap());
         assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
         assert_eq!(
             answer.body,
@@ -318,9 +343,9 @@ fn a_renderer_of_ones_own_keeps_the_challenge() {
     }
 }
 
-// C34: an outer layer can tell refusals apart, and knows whose request a 403 was.
+// C34
 #[test]
-fn the_rejection_travels_with_the_answer() {
+fn rejection_is_in_the_extensions_of_the_response() {
     for requests in [
         provoke(JsonEnvelope::new(), bearer),
         provoke(Terse, grpc("application/grpc")),

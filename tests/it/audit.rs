@@ -15,11 +15,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use coverbase_auth::{
-    CoverbaseAuthLayer, KeyRecord, Lookup, OrgId, PeerAddr, RequireLayer, Requirement, Role, Scope,
-    StoreError,
+    CoverbaseAuthLayer, KeyRecord, Lookup, OrgId, PeerAddr, RequireLayer, Requirement, Role,
+    RouteTable, Scope, StoreError,
     audit::{
-        AuditLayer, AuditLog, AuditPage, AuditQuery, AuditQueue, AuditRecord, AuditSink,
-        AuditStore, MemoryAuditLog,
+        AuditLog, AuditPage, AuditQuery, AuditQueue, AuditRecord, AuditSink, AuditStore,
+        MemoryAuditLog,
     },
     key_admin::{CreateKey, RevokeKey, SetAllowlist},
 };
@@ -61,9 +61,7 @@ impl Audited {
         let mut service = Service::new();
         service.key_admin = service.key_admin.with_audit(log.clone());
         let routes = Routes::new(service.key_admin.clone()).with_audit_log(log.clone());
-        let app = router(routes)
-            .layer(service.layer.clone())
-            .layer(AuditLayer::new(log.clone()).with_clock(service.clock.clone()));
+        let app = router(routes).layer(service.layer.clone().with_audit(log.clone()));
         Self { service, log, app }
     }
 
@@ -214,7 +212,7 @@ async fn the_layers_own_refusals_are_recorded() {
     ] {
         let log = MemoryAuditLog::new();
         let auth = CoverbaseAuthLayer::new(store(record())).with_requirement(requirement);
-        let stack = (AuditLayer::new(log.clone()), auth).layer(service_fn(empty));
+        let stack = auth.with_audit(log.clone()).layer(service_fn(empty));
         let answer = stack.oneshot(bearer(KEY)).await.unwrap();
         assert_eq!(answer.status(), status);
         assert_eq!(records(&log).await.len(), recorded);
@@ -230,7 +228,7 @@ async fn empty<B>(_: Request<B>) -> Result<Response<()>, Infallible> {
 async fn nothing_outside_of_v1_is_recorded() {
     let log = MemoryAuditLog::new();
     let auth = CoverbaseAuthLayer::new(store(record()));
-    let stack = (AuditLayer::new(log.clone()), auth).layer(service_fn(empty));
+    let stack = auth.with_audit(log.clone()).layer(service_fn(empty));
     for (path, recorded) in [
         ("/", 0),
         ("/v1", 0),
@@ -254,8 +252,7 @@ async fn the_path_is_the_one_that_the_client_sent() {
     let log = MemoryAuditLog::new();
     let inside = axum::Router::new()
         .route("/reports/{id}", axum::routing::get(|| async {}))
-        .layer(CoverbaseAuthLayer::new(store(record())))
-        .layer(AuditLayer::new(log.clone()));
+        .layer(CoverbaseAuthLayer::new(store(record())).with_audit(log.clone()));
     let app = axum::Router::new().nest("/v1", inside);
     let mut request = bearer(KEY).map(|()| axum::body::Body::empty());
     *request.uri_mut() = "/v1/reports/7".parse().unwrap();
@@ -265,23 +262,22 @@ async fn the_path_is_the_one_that_the_client_sent() {
     assert_eq!(data["route"], "/v1/reports/{id}");
 }
 
+// C34
 #[tokio::test]
-async fn a_route_is_told_by_a_function_or_by_the_answer() {
+async fn route_is_the_row_of_the_table_or_the_path_that_axum_matched() {
     let log = MemoryAuditLog::new();
-    let auth = CoverbaseAuthLayer::new(store(record()));
-    let named = AuditLayer::new(log.clone()).with_route(|method, uri| {
-        (method == Method::GET && uri.path() == "/v1/utils/authtest").then_some("/v1/named".into())
-    });
-    let stack = (named, auth.clone()).layer(service_fn(empty));
+    let auth = CoverbaseAuthLayer::new(store(record())).with_audit(log.clone());
+    let table = RouteTable::new().any("/v1/utils/{name}", Requirement::authenticated());
+    let stack = auth.clone().with_routes(table).layer(service_fn(empty));
     stack.oneshot(bearer(KEY)).await.unwrap();
-    assert_eq!(records(&log).await[0]["data"]["route"], "/v1/named");
+    assert_eq!(records(&log).await[0]["data"]["route"], "/v1/utils/{name}");
 
-    // Around the finished router axum has not found the route yet; the handler says it.
+    // Around the finished router axum has not matched the route yet; a handler can report it.
     let says = |route: axum::extract::MatchedPath| async { axum::Extension(route) };
     let app = axum::Router::new()
         .route("/v1/said/{id}", axum::routing::get(says))
         .route("/v1/unsaid/{id}", axum::routing::get(|| async {}));
-    let stack = (AuditLayer::new(log.clone()), auth).layer(app);
+    let stack = auth.layer(app);
     for (path, route) in [
         ("/v1/said/7", json!("/v1/said/{id}")),
         ("/v1/unsaid/7", Value::Null),
@@ -298,10 +294,12 @@ async fn a_route_is_told_by_a_function_or_by_the_answer() {
 async fn one_id_is_in_the_record_and_in_the_answer() {
     let log = MemoryAuditLog::new();
     let auth = CoverbaseAuthLayer::new(store(record()));
-    let stack = (AuditLayer::new(log.clone()), auth).layer(service_fn(|_: Request<()>| async {
-        let inside = Response::builder().header("x-request-id", "from inside");
-        Ok::<_, Infallible>(inside.body(()).unwrap())
-    }));
+    let stack = auth
+        .with_audit(log.clone())
+        .layer(service_fn(|_: Request<()>| async {
+            let inside = Response::builder().header("x-request-id", "from inside");
+            Ok::<_, Infallible>(inside.body(()).unwrap())
+        }));
     let longest = "x".repeat(128);
     let too_long = "x".repeat(129);
     for (brought, is_kept) in [
@@ -376,8 +374,7 @@ async fn a_caller_that_hangs_up_is_recorded_exactly_once() {
                 Scope::KEYS_MANAGE
             };
             let stack = (
-                AuditLayer::new(log.clone()),
-                CoverbaseAuthLayer::new(slow),
+                CoverbaseAuthLayer::new(slow).with_audit(log.clone()),
                 RequireLayer::new(Requirement::scope(scope)),
             );
             let mut service = stack.layer(service_fn(|_: Request<()>| async {
@@ -420,10 +417,7 @@ async fn a_caller_that_hangs_up_is_recorded_exactly_once() {
 #[tokio::test]
 async fn a_call_without_a_response_is_recorded_exactly_once() {
     let log = MemoryAuditLog::new();
-    let stack = (
-        AuditLayer::new(log.clone()),
-        CoverbaseAuthLayer::new(store(record())),
-    );
+    let stack = CoverbaseAuthLayer::new(store(record())).with_audit(log.clone());
     let failing = stack.clone().layer(service_fn(|_: Request<()>| async {
         Err::<Response<()>, _>("broken pipe")
     }));
@@ -458,34 +452,33 @@ async fn a_sink_that_panics_fails_no_call() {
     }
 
     let auth = CoverbaseAuthLayer::new(store(record()));
-    let stack = (AuditLayer::new(Panicking), auth).layer(service_fn(empty));
+    let stack = auth.with_audit(Panicking).layer(service_fn(empty));
     assert_eq!(stack.oneshot(bearer(KEY)).await.unwrap().status(), 200);
 }
 
-// T18: the layers the wrong way round. Admitted calls are recorded all the same, and the log says what to do.
-#[test]
-fn an_audit_layer_inside_says_so() {
+// C32, C34: the HTTP status of a gRPC answer is 200, the record has the status of the rejection.
+#[tokio::test]
+async fn rejected_grpc_call_is_recorded_with_the_status_of_its_rejection() {
     let log = MemoryAuditLog::new();
-    let auth = CoverbaseAuthLayer::new(store(record()));
-    let wrong = (auth.clone(), AuditLayer::new(log.clone())).layer(service_fn(empty));
-    let right = (AuditLayer::new(log.clone()), auth).layer(service_fn(empty));
-    let ask = |stack| crate::support::block_on(tower::ServiceExt::oneshot(stack, bearer(KEY)));
-    let lines = log_of(|| assert_eq!(ask(wrong).unwrap().status(), 200));
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.text.contains("put it outside"))
-    );
-    let lines = log_of(|| {
-        let answer = crate::support::block_on(right.oneshot(bearer(KEY)));
-        assert_eq!(answer.unwrap().status(), 200);
-    });
-    assert!(
-        !lines
-            .iter()
-            .any(|line| line.text.contains("put it outside"))
-    );
-    assert_eq!(crate::support::block_on(records(&log)).len(), 2);
+    let auth = CoverbaseAuthLayer::new(store(record())).with_audit(log.clone());
+    let require = RequireLayer::new(Requirement::scope(Scope::AUDIT_READ));
+    let stack = (auth, require).layer(service_fn(empty));
+    for (method, http_status, grpc_status) in [
+        (Method::POST, 200, json!(7)),
+        (Method::GET, 403, Value::Null),
+    ] {
+        let mut request = bearer(KEY);
+        *request.method_mut() = method;
+        let grpc = http::HeaderValue::from_static("application/grpc");
+        request.headers_mut().insert("content-type", grpc);
+        let answer = stack.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), http_status);
+        let data = &records(&log).await[0]["data"];
+        assert_eq!(
+            (&data["status"], &data["grpc_status"]),
+            (&json!(403), &grpc_status)
+        );
+    }
 }
 
 /// A log whose store works again from `up_at` on.
@@ -548,10 +541,8 @@ async fn a_store_that_is_down_slows_no_call_down() {
     for fault in [Fault::Fails, Fault::Hangs, Fault::Panics] {
         let store_of_records = Flapping::down_for(Duration::from_secs(10), fault);
         let queue = AuditQueue::spawn_with_capacity(store_of_records.clone(), 100);
-        let stack = (
-            AuditLayer::new(queue.clone()),
-            CoverbaseAuthLayer::new(store(record())),
-        )
+        let stack = CoverbaseAuthLayer::new(store(record()))
+            .with_audit(queue.clone())
             .layer(service_fn(empty));
 
         // Ten calls a second, for ten seconds and five more.
@@ -592,10 +583,8 @@ async fn a_store_that_is_down_slows_no_call_down() {
 async fn shutdown_drains() {
     let log = MemoryAuditLog::new();
     let queue = AuditQueue::spawn(log.clone());
-    let stack = (
-        AuditLayer::new(queue.clone()),
-        CoverbaseAuthLayer::new(store(record())),
-    )
+    let stack = CoverbaseAuthLayer::new(store(record()))
+        .with_audit(queue.clone())
         .layer(service_fn(empty));
     for _ in 0..1_000 {
         stack.clone().oneshot(bearer(KEY)).await.unwrap();
@@ -614,10 +603,8 @@ async fn shutdown_ends() {
     for fault in [Fault::Fails, Fault::Hangs, Fault::Panics] {
         let down = Flapping::down_for(Duration::from_secs(3_600), fault);
         let queue = AuditQueue::spawn(down.clone());
-        let stack = (
-            AuditLayer::new(queue.clone()),
-            CoverbaseAuthLayer::new(store(record())),
-        )
+        let stack = CoverbaseAuthLayer::new(store(record()))
+            .with_audit(queue.clone())
             .layer(service_fn(empty));
         for _ in 0..300 {
             stack.clone().oneshot(bearer(KEY)).await.unwrap();
@@ -668,7 +655,7 @@ async fn a_record_that_is_never_taken_is_the_only_one_that_is_lost() {
     let queue = AuditQueue::spawn(picky.clone());
     let stack_of = |org_id: &str| {
         let auth = CoverbaseAuthLayer::new(store(KeyRecord::new(KEY_ID, org_id)));
-        (AuditLayer::new(queue.clone()), auth).layer(service_fn(empty))
+        auth.with_audit(queue.clone()).layer(service_fn(empty))
     };
     let (good, strange) = (stack_of(ORG), stack_of(STRANGE));
     for n in 0..600 {
@@ -693,7 +680,7 @@ async fn a_record_waits_for_its_store_for_an_hour() {
         let down = Flapping::down_for(Duration::from_secs(3_600), fault);
         let queue = AuditQueue::spawn(down.clone());
         let auth = CoverbaseAuthLayer::new(store(record()));
-        let stack = (AuditLayer::new(queue.clone()), auth).layer(service_fn(empty));
+        let stack = auth.with_audit(queue.clone()).layer(service_fn(empty));
         for _ in 0..360 {
             stack.clone().oneshot(bearer(KEY)).await.unwrap();
             tokio::time::sleep(Duration::from_secs(10)).await;
@@ -733,7 +720,7 @@ async fn a_store_that_flaps_loses_nothing() {
     let flapping = EveryThird::default();
     let queue = AuditQueue::spawn(flapping.clone());
     let auth = CoverbaseAuthLayer::new(store(record()));
-    let stack = (AuditLayer::new(queue.clone()), auth).layer(service_fn(empty));
+    let stack = auth.with_audit(queue.clone()).layer(service_fn(empty));
     for _ in 0..1_000 {
         stack.clone().oneshot(bearer(KEY)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -747,7 +734,7 @@ async fn the_writer_ends_with_the_last_handle() {
     let log = MemoryAuditLog::new();
     let queue = AuditQueue::spawn(log.clone());
     let auth = CoverbaseAuthLayer::new(store(record()));
-    let stack = (AuditLayer::new(queue), auth).layer(service_fn(empty));
+    let stack = auth.with_audit(queue).layer(service_fn(empty));
     stack.oneshot(bearer(KEY)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(total(&log).await, 1);
@@ -764,7 +751,7 @@ async fn a_record_is_one_line_of_bounded_length() {
     let log = MemoryAuditLog::new();
     let odd = KeyRecord::new(KEY_ID, ORG).with_name(ODD.repeat(100));
     let auth = CoverbaseAuthLayer::new(store(odd));
-    let stack = (AuditLayer::new(log.clone()), auth).layer(service_fn(empty));
+    let stack = auth.with_audit(log.clone()).layer(service_fn(empty));
     let many: String = (0..2_000).map(|n| format!("&name{n}=1")).collect();
     for target in [
         "/v1/%0d%0aERROR%20forged%1b%5b2J?%0d%0aERROR%1b=1".to_owned(),
@@ -808,7 +795,7 @@ impl AsRef<[u8]> for Head {
 async fn a_record_holds_nothing_of_the_request_itself() {
     let log = MemoryAuditLog::new();
     let auth = CoverbaseAuthLayer::new(store(record()));
-    let stack = (AuditLayer::new(log.clone()), auth).layer(service_fn(empty));
+    let stack = auth.with_audit(log.clone()).layer(service_fn(empty));
     let in_use = Arc::new(());
     let head = |text| Bytes::from_owner(Head(text, Arc::clone(&in_use)));
     let mut request = bearer(KEY);
@@ -1138,8 +1125,13 @@ async fn a_log_that_cannot_answer_is_503() {
 
     let audited = Audited::new();
     let routes = Routes::new(audited.service.key_admin.clone()).with_audit_log(Down);
-    let app = router(routes).layer(audited.service.layer.clone());
-    let app = app.layer(AuditLayer::new(audited.log.clone()));
+    let app = router(routes).layer(
+        audited
+            .service
+            .layer
+            .clone()
+            .with_audit(audited.log.clone()),
+    );
     let token = audited.service.session("admin", ORG);
     let audited = Audited { app, ..audited };
     let answer = audited.get("/v1/system_audit_log", &token).await;
@@ -1226,7 +1218,7 @@ fn debug_of_a_record_shows_no_value_of_a_parameter() {
 
     let gossip = Gossip::default();
     let auth = CoverbaseAuthLayer::new(store(record())).with_accepted_roles([Role::ADMIN]);
-    let stack = (AuditLayer::new(gossip.clone()), auth).layer(service_fn(empty));
+    let stack = auth.with_audit(gossip.clone()).layer(service_fn(empty));
     let mut request = bearer(KEY);
     *request.uri_mut() = "/v1/x?password=hunter2".parse().unwrap();
     crate::support::block_on(stack.oneshot(request)).unwrap();

@@ -29,7 +29,10 @@ fn no_method_is_open() {
         *anonymous.method_mut() = method.clone();
         let answer = ask(&layer(), anonymous);
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method}");
-        assert_eq!(answer.refusal(), Some(RejectionKind::MissingCredential));
+        assert_eq!(
+            answer.rejection_kind(),
+            Some(RejectionKind::MissingCredential)
+        );
 
         let mut authenticated = bearer(KEY);
         *authenticated.method_mut() = method.clone();
@@ -51,7 +54,7 @@ fn a_cors_preflight_is_a_request_like_others() {
         ];
         let mut request = with_headers(&[&headers, credential].concat());
         *request.method_mut() = Method::OPTIONS;
-        ask(&layer(), request).refusal()
+        ask(&layer(), request).rejection_kind()
     };
     assert_eq!(preflight(&[]), Some(RejectionKind::MissingCredential));
     let credential = format!("Bearer {KEY}");
@@ -65,7 +68,7 @@ fn the_scheme_has_any_case_and_one_space_or_more() {
         for spaces in [" ", "  ", "        "] {
             let value = format!("{scheme}{spaces}{KEY}");
             let answer = ask(&layer(), authorization(value.as_bytes()));
-            assert_eq!(answer.refusal(), None, "{value}");
+            assert_eq!(answer.rejection_kind(), None, "{value}");
         }
         for separator in ["", "\t", ":", "=", ",", " :", "\u{a0}"] {
             let value = format!("{scheme}{separator}{KEY}");
@@ -89,9 +92,13 @@ fn a_token_is_token68() {
         let store = MemoryStore::new();
         store.insert(&key(secret), record());
         let layer = CoverbaseAuthLayer::new(store);
-        assert_eq!(ask(&layer, bearer(secret)).refusal(), None, "{secret}");
         assert_eq!(
-            ask(&layer, bearer(KEY)).refusal(),
+            ask(&layer, bearer(secret)).rejection_kind(),
+            None,
+            "{secret}"
+        );
+        assert_eq!(
+            ask(&layer, bearer(KEY)).rejection_kind(),
             Some(RejectionKind::InvalidApiKey)
         );
     }
@@ -101,7 +108,7 @@ fn a_token_is_token68() {
         }
         let value = [b"Bearer ak_a".as_slice(), &[byte], b"z"].concat();
         assert_eq!(
-            ask(&layer(), authorization(&value)).refusal(),
+            ask(&layer(), authorization(&value)).rejection_kind(),
             Some(RejectionKind::MalformedCredential),
             "{byte:#x}"
         );
@@ -124,7 +131,7 @@ fn no_bearer_credential_is_a_missing_one() {
     ] {
         let answer = ask(&layer(), with_headers(&[("authorization", value)]));
         assert_eq!(
-            answer.refusal(),
+            answer.rejection_kind(),
             Some(RejectionKind::MissingCredential),
             "{value:?}"
         );
@@ -135,12 +142,12 @@ fn no_bearer_credential_is_a_missing_one() {
         let value = format!("{scheme} {KEY}");
         let answer = ask(&layer(), with_headers(&[("authorization", &value)]));
         assert_eq!(
-            answer.refusal(),
+            answer.rejection_kind(),
             Some(RejectionKind::MissingCredential),
             "{value:?}"
         );
     }
-    assert_eq!(ask(&layer(), bearer(KEY)).refusal(), None);
+    assert_eq!(ask(&layer(), bearer(KEY)).rejection_kind(), None);
 }
 
 // C3: which of two the service inside would read is anybody's guess.
@@ -157,13 +164,13 @@ fn two_headers_are_malformed_whatever_they_say() {
     ] {
         let twice = with_headers(&[("authorization", one), ("Authorization", other)]);
         assert_eq!(
-            ask(&layer(), twice).refusal(),
+            ask(&layer(), twice).rejection_kind(),
             Some(RejectionKind::MalformedCredential),
             "{one:?}, {other:?}"
         );
     }
     let once = with_headers(&[("authorization", good)]);
-    assert_eq!(ask(&layer(), once).refusal(), None);
+    assert_eq!(ask(&layer(), once).rejection_kind(), None);
 }
 
 // C3
@@ -181,13 +188,13 @@ fn what_is_no_token68_is_malformed() {
         "Bearer ak_live_\u{e9}",
     ] {
         assert_eq!(
-            ask(&layer(), authorization(value.as_bytes())).refusal(),
+            ask(&layer(), authorization(value.as_bytes())).rejection_kind(),
             Some(RejectionKind::MalformedCredential),
             "{value:?}"
         );
     }
     assert_eq!(
-        ask(&layer(), authorization(good.as_bytes())).refusal(),
+        ask(&layer(), authorization(good.as_bytes())).rejection_kind(),
         None
     );
 }
@@ -200,11 +207,11 @@ fn a_token_has_8_kib_at_most() {
     store.store.insert(&key(&longest), record());
     let layer = CoverbaseAuthLayer::new(store.clone());
 
-    assert_eq!(ask(&layer, bearer(&longest)).refusal(), None);
+    assert_eq!(ask(&layer, bearer(&longest)).rejection_kind(), None);
     assert_eq!(store.asked(), 1);
     for token in [format!("{longest}x"), format!("a.b.{longest}")] {
         assert_eq!(
-            ask(&layer, bearer(&token)).refusal(),
+            ask(&layer, bearer(&token)).rejection_kind(),
             Some(RejectionKind::MalformedCredential)
         );
     }
@@ -225,10 +232,13 @@ fn a_credential_is_read_in_authorization_alone() {
             .header("content-type", "application/x-www-form-urlencoded")
     };
     let answer = ask(&layer(), elsewhere().body(()).unwrap());
-    assert_eq!(answer.refusal(), Some(RejectionKind::MissingCredential));
+    assert_eq!(
+        answer.rejection_kind(),
+        Some(RejectionKind::MissingCredential)
+    );
 
     let request = elsewhere().header("authorization", &credential).body(());
-    assert_eq!(ask(&layer(), request.unwrap()).refusal(), None);
+    assert_eq!(ask(&layer(), request.unwrap()).rejection_kind(), None);
 }
 
 // C4
@@ -257,7 +267,11 @@ fn two_kinds_are_told_apart_and_the_rest_is_an_unknown_key() {
         ("AK_live.1", RejectionKind::InvalidSessionToken),
         (".", RejectionKind::InvalidSessionToken),
     ] {
-        assert_eq!(ask(&layer, bearer(token)).refusal(), Some(kind), "{token}");
+        assert_eq!(
+            ask(&layer, bearer(token)).rejection_kind(),
+            Some(kind),
+            "{token}"
+        );
     }
 }
 
@@ -280,9 +294,21 @@ fn a_key_of_the_other_environment_is_an_invalid_key() {
         ("ak_Live_1", None, None),
         ("ak_live", None, None),
     ] {
-        assert_eq!(ask(&both, bearer(secret)).refusal(), None, "{secret}");
-        assert_eq!(ask(&live, bearer(secret)).refusal(), in_live, "{secret}");
-        assert_eq!(ask(&test, bearer(secret)).refusal(), in_test, "{secret}");
+        assert_eq!(
+            ask(&both, bearer(secret)).rejection_kind(),
+            None,
+            "{secret}"
+        );
+        assert_eq!(
+            ask(&live, bearer(secret)).rejection_kind(),
+            in_live,
+            "{secret}"
+        );
+        assert_eq!(
+            ask(&test, bearer(secret)).rejection_kind(),
+            in_test,
+            "{secret}"
+        );
     }
     let (foreign, unknown) = (ask(&live, bearer("ak_test_1")), ask(&live, bearer("ak_2")));
     assert_eq!(foreign.wire(), unknown.wire());
@@ -304,18 +330,18 @@ fn with_minted_keys_alone_the_store_is_not_asked_for_others() {
     mistyped.push(if last == 'a' { 'b' } else { 'a' });
     for token in [KEY, &*mistyped, "ak_", "ak_live_", "ak_a.b.c"] {
         let answer = ask(&minted_only, bearer(token));
-        assert_eq!(answer.refusal(), Some(RejectionKind::InvalidApiKey));
+        assert_eq!(answer.rejection_kind(), Some(RejectionKind::InvalidApiKey));
     }
     assert_eq!(store.asked(), 0);
     assert_eq!(
-        ask(&minted_only, bearer(minted.expose_secret())).refusal(),
+        ask(&minted_only, bearer(minted.expose_secret())).rejection_kind(),
         None
     );
     assert_eq!(store.asked(), 1);
 
-    assert_eq!(ask(&any, bearer(KEY)).refusal(), None);
+    assert_eq!(ask(&any, bearer(KEY)).rejection_kind(), None);
     assert_eq!(
-        ask(&any, bearer(&mistyped)).refusal(),
+        ask(&any, bearer(&mistyped)).rejection_kind(),
         Some(RejectionKind::InvalidApiKey)
     );
     assert_eq!(store.asked(), 3);

@@ -47,7 +47,7 @@ fn tokens_of_another_implementation_pass() {
     assert_eq!(tokens.len(), 6, "three algorithms, two shapes");
     for (name, token) in &tokens {
         let answer = ask(&layer(), bearer(token));
-        assert_eq!(answer.refusal(), None, "{name}");
+        assert_eq!(answer.rejection_kind(), None, "{name}");
         let user = answer.principal();
         assert_eq!(user.user_id(), Some("user_2mQ"), "{name}");
         assert_eq!(user.org_id().as_str(), "org_2mQ", "{name}");
@@ -65,12 +65,12 @@ fn they_pass_until_they_expire_and_only_as_they_were_signed() {
     let tokens = tokens();
     for (name, token) in &tokens {
         assert_eq!(
-            ask(&at(EXPIRES_AT + 4), bearer(token)).refusal(),
+            ask(&at(EXPIRES_AT + 4), bearer(token)).rejection_kind(),
             None,
             "{name}"
         );
         assert_eq!(
-            ask(&at(EXPIRES_AT + 5), bearer(token)).refusal(),
+            ask(&at(EXPIRES_AT + 5), bearer(token)).rejection_kind(),
             invalid,
             "{name}"
         );
@@ -80,7 +80,7 @@ fn they_pass_until_they_expire_and_only_as_they_were_signed() {
             assert_ne!(input, other_input);
             let swapped = format!("{other_input}.{signature}");
             assert_eq!(
-                ask(&layer(), bearer(&swapped)).refusal(),
+                ask(&layer(), bearer(&swapped)).rejection_kind(),
                 invalid,
                 "{name}, {other_name}"
             );

@@ -34,7 +34,7 @@ fn layer(verifier: JwtVerifier) -> CoverbaseAuthLayer {
 }
 
 fn refusal(layer: &CoverbaseAuthLayer, token: &str) -> Option<RejectionKind> {
-    ask(layer, bearer(token)).refusal()
+    ask(layer, bearer(token)).rejection_kind()
 }
 
 /// The answers to a change of the ordinary token.
@@ -90,7 +90,7 @@ fn every_invalid_token_gets_one_answer() {
     ];
     let answers = invalid.map(|token| ask(&layer, bearer(&token)));
     for answer in &answers {
-        assert_eq!(answer.refusal(), INVALID);
+        assert_eq!(answer.rejection_kind(), INVALID);
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         assert_eq!(
             answer.body,
@@ -586,11 +586,11 @@ fn a_user_passes_by_a_role_and_by_no_scope() {
                 bearer(&token),
             );
             assert_eq!(outside.wire(), inside.wire());
-            if let Some(refusal) = outside.refusal() {
+            if let Some(refusal) = outside.rejection_kind() {
                 assert_eq!(refusal, RejectionKind::UnauthorizedRole);
                 assert_is_unauthorized_role(&outside);
             }
-            outside.refusal().is_none()
+            outside.rejection_kind().is_none()
         })
     };
     for (role, expected) in [
@@ -635,18 +635,18 @@ fn a_layer_may_name_the_roles_that_it_accepts_at_all() {
     let staff = staff.with_accepted_roles([Role::ADMIN, Role::new("org:billing")]);
     let of = |role: &str| ask(&staff, bearer(&issuer.token().with_role(role).sign()));
     for role in ["admin", "billing", "org:billing"] {
-        assert_eq!(of(role).refusal(), None, "{role}");
+        assert_eq!(of(role).rejection_kind(), None, "{role}");
     }
     for role in ["member", "guest", "Admin", ""] {
         assert_eq!(
-            of(role).refusal(),
+            of(role).rejection_kind(),
             Some(RejectionKind::UnauthorizedRole),
             "{role}"
         );
         assert_is_unauthorized_role(&of(role));
     }
     let keys_are_not_affected = ask(&staff, bearer(KEY));
-    assert_eq!(keys_are_not_affected.refusal(), None);
+    assert_eq!(keys_are_not_affected.rejection_kind(), None);
 }
 
 // C27: the allowlist is for keys.
@@ -670,7 +670,7 @@ fn a_user_is_not_subject_to_the_allowlist() {
                 let peer: IpAddr = peer.parse().unwrap();
                 request.extensions_mut().insert(PeerAddr::new((peer, 443)));
             }
-            assert_eq!(ask(&auth, request).refusal(), expected, "{peer:?}");
+            assert_eq!(ask(&auth, request).rejection_kind(), expected, "{peer:?}");
         }
     }
 }
@@ -684,10 +684,13 @@ fn a_key_set_that_cannot_answer_is_a_503() {
     let down = of(KeySet::unavailable());
     let token = issuer.token().sign();
     let answer = ask(&down, bearer(&token));
-    assert_eq!(answer.refusal(), Some(RejectionKind::AuthUnavailable));
+    assert_eq!(
+        answer.rejection_kind(),
+        Some(RejectionKind::AuthUnavailable)
+    );
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_eq!(ask(&down, bearer(KEY)).refusal(), None);
+    assert_eq!(ask(&down, bearer(KEY)).rejection_kind(), None);
     // What no key could verify is still told.
     assert_eq!(
         refusal(&down, &issuer.token().with_header("alg", "none").sign()),

@@ -71,11 +71,11 @@ fn unknown_revoked_and_expired_are_one_answer() {
         "nonsense",
     ] {
         let answer = ask(&layer, bearer(token));
-        assert_eq!(answer.refusal(), Some(RejectionKind::InvalidApiKey));
+        assert_eq!(answer.rejection_kind(), Some(RejectionKind::InvalidApiKey));
         assert_eq!(answer.wire(), unknown.wire(), "{token}");
         assert!(answer.rejection.unwrap().principal().is_none());
     }
-    assert_eq!(ask(&layer, bearer("ak_live_good")).refusal(), None);
+    assert_eq!(ask(&layer, bearer("ak_live_good")).rejection_kind(), None);
 }
 
 // C10
@@ -95,7 +95,7 @@ fn a_key_is_expired_from_its_second_on() {
         (NOW - 3_600, None),
     ] {
         clock.set(now);
-        assert_eq!(ask(&layer, bearer(KEY)).refusal(), refusal, "{now}");
+        assert_eq!(ask(&layer, bearer(KEY)).rejection_kind(), refusal, "{now}");
     }
 }
 
@@ -103,7 +103,7 @@ fn a_key_is_expired_from_its_second_on() {
 #[test]
 fn a_key_without_an_expiry_never_expires() {
     let layer = CoverbaseAuthLayer::new(store(record())).with_clock(TestClock::at(u64::MAX));
-    assert_eq!(ask(&layer, bearer(KEY)).refusal(), None);
+    assert_eq!(ask(&layer, bearer(KEY)).rejection_kind(), None);
 }
 
 // C10: from the revocation on, whatever the clock says.
@@ -112,7 +112,7 @@ fn a_revoked_key_opens_nothing_from_then_on() {
     let store = store(record());
     let clock = TestClock::at(NOW);
     let layer = CoverbaseAuthLayer::new(store.clone()).with_clock(clock.clone());
-    assert_eq!(ask(&layer, bearer(KEY)).refusal(), None);
+    assert_eq!(ask(&layer, bearer(KEY)).rejection_kind(), None);
 
     let revocation = block_on(store.revoke(&ORG.into(), &KEY_ID.into(), NOW + 10)).unwrap();
     assert!(revocation.unwrap().is_first);
@@ -120,7 +120,7 @@ fn a_revoked_key_opens_nothing_from_then_on() {
         clock.set(now);
         let answer = ask(&layer, bearer(KEY));
         assert_eq!(
-            answer.refusal(),
+            answer.rejection_kind(),
             Some(RejectionKind::InvalidApiKey),
             "{now}"
         );
@@ -137,13 +137,13 @@ fn a_key_without_scopes_opens_ordinary_routes_alone() {
         let admin = layer
             .clone()
             .with_requirement(Requirement::scope(scope.clone()));
-        let refusal = ask(&admin, bearer(KEY)).refusal();
+        let refusal = ask(&admin, bearer(KEY)).rejection_kind();
         assert_eq!(refusal, Some(RejectionKind::InsufficientScope), "{scope}");
 
         let scoped = store(record().with_scopes([scope.clone()]));
         let admin =
             CoverbaseAuthLayer::new(scoped).with_requirement(Requirement::scope(scope.clone()));
-        assert_eq!(ask(&admin, bearer(KEY)).refusal(), None, "{scope}");
+        assert_eq!(ask(&admin, bearer(KEY)).rejection_kind(), None, "{scope}");
     }
 }
 
@@ -165,11 +165,11 @@ fn no_scope_stands_for_another() {
         let [granted, required]: [Scope; 2] = [granted, required].map(|it| it.parse().unwrap());
         let layer = CoverbaseAuthLayer::new(store(record().with_scopes([granted.clone()])));
         let foreign = layer.clone().with_requirement(Requirement::scope(required));
-        let refusal = ask(&foreign, bearer(KEY)).refusal();
+        let refusal = ask(&foreign, bearer(KEY)).rejection_kind();
         assert_eq!(refusal, Some(RejectionKind::InsufficientScope), "{granted}");
 
         let own = layer.with_requirement(Requirement::scope(granted.clone()));
-        assert_eq!(ask(&own, bearer(KEY)).refusal(), None, "{granted}");
+        assert_eq!(ask(&own, bearer(KEY)).rejection_kind(), None, "{granted}");
     }
 }
 
@@ -182,7 +182,7 @@ fn a_digest_an_id_or_a_part_of_the_secret_is_no_key() {
     store.insert(&secret, record());
     let layer = CoverbaseAuthLayer::new(store);
     let secret = secret.expose_secret();
-    assert_eq!(ask(&layer, bearer(secret)).refusal(), None);
+    assert_eq!(ask(&layer, bearer(secret)).rejection_kind(), None);
 
     let hex: String = digest
         .as_bytes()
@@ -207,7 +207,7 @@ fn a_digest_an_id_or_a_part_of_the_secret_is_no_key() {
         stolen.extend(stolen.clone().iter().map(|text| format!("{prefix}{text}")));
     }
     for token in stolen.iter().filter(|token| **token != secret) {
-        let refusal = ask(&layer, bearer(token)).refusal();
+        let refusal = ask(&layer, bearer(token)).rejection_kind();
         assert_eq!(refusal, Some(RejectionKind::InvalidApiKey), "{token}");
     }
 }

@@ -13,7 +13,6 @@ mod compile_fail;
 mod credential;
 #[cfg(all(feature = "axum", feature = "cache"))]
 mod custom_store;
-mod documented;
 #[cfg(all(feature = "audit", feature = "axum", feature = "jwt", feature = "redb"))]
 mod example;
 #[cfg(feature = "axum")]
@@ -44,7 +43,7 @@ mod postgres;
 #[cfg(all(feature = "axum", feature = "jwt", feature = "redb"))]
 mod program;
 mod requirements;
-mod requirements_layer;
+mod route_table;
 #[cfg(all(feature = "axum", feature = "jwt"))]
 mod routes;
 mod secrecy;

@@ -1,4 +1,4 @@
-//! What the `metrics` facade is told: each outcome once, under the names of the manual, and no secret (C33).
+//! Metrics: each outcome is counted once, under the names of the manual, and without secrets (C33).
 
 use std::{
     collections::BTreeMap,
@@ -94,7 +94,7 @@ fn assert_counts(counts: &BTreeMap<String, u64>, expected: &[(&str, u64)]) {
 }
 
 #[test]
-fn outcomes_are_counted_by_kind_of_credential() {
+fn outcome_is_counted_by_kind_of_credential() {
     let layer = CoverbaseAuthLayer::new(store(record()));
     let scoped = layer
         .clone()
@@ -116,34 +116,34 @@ fn outcomes_are_counted_by_kind_of_credential() {
                 2,
             ),
             (
-                "coverbase_auth.decisions outcome=refused credential=api_key",
+                "coverbase_auth.decisions outcome=rejected credential=api_key",
                 2,
             ),
             (
-                "coverbase_auth.decisions outcome=refused credential=none",
+                "coverbase_auth.decisions outcome=rejected credential=none",
                 1,
             ),
             (
-                "coverbase_auth.decisions outcome=refused credential=session_token",
+                "coverbase_auth.decisions outcome=rejected credential=session_token",
                 1,
             ),
             (
-                "coverbase_auth.decisions outcome=refused credential=unrecognized",
+                "coverbase_auth.decisions outcome=rejected credential=unrecognized",
                 1,
             ),
-            ("coverbase_auth.refusals error.type=insufficient_scope", 1),
-            ("coverbase_auth.refusals error.type=invalid_api_key", 2),
+            ("coverbase_auth.rejections error.type=insufficient_scope", 1),
+            ("coverbase_auth.rejections error.type=invalid_api_key", 2),
             (
-                "coverbase_auth.refusals error.type=invalid_session_token",
+                "coverbase_auth.rejections error.type=invalid_session_token",
                 1,
             ),
-            ("coverbase_auth.refusals error.type=missing_credential", 1),
+            ("coverbase_auth.rejections error.type=missing_credential", 1),
         ],
     );
 }
 
 #[test]
-fn a_lookup_that_had_to_wait_is_measured() {
+fn pending_lookup_is_measured() {
     let slow = StoreFn(|_: &_| {
         Lookup::pending(async {
             tokio::task::yield_now().await;
@@ -164,16 +164,15 @@ fn a_lookup_that_had_to_wait_is_measured() {
 
 #[cfg(feature = "audit")]
 #[test]
-fn the_audit_queue_tells_its_depth_and_its_losses() {
-    use coverbase_auth::audit::{AuditLayer, AuditQueue, MemoryAuditLog};
+fn audit_queue_reports_depth_and_drops() {
+    use coverbase_auth::audit::{AuditQueue, MemoryAuditLog};
 
     let counts = Tally::of(|| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_time().build().unwrap().block_on(async {
             let queue = AuditQueue::spawn_with_capacity(MemoryAuditLog::new(), 1);
-            let auth = CoverbaseAuthLayer::new(store(record()));
-            let layer = (AuditLayer::new(queue.clone()), auth);
-            // In one go: the writer has had no turn yet.
+            let layer = CoverbaseAuthLayer::new(store(record())).with_audit(queue.clone());
+            // Without a pause in between, so that the writer does not run.
             for _ in 0..3 {
                 use tower::{Layer, ServiceExt};
                 let echo = crate::support::Echo::default();

@@ -60,14 +60,14 @@ fn no_file_is_long() {
     assert_eq!(long.collect::<Vec<_>>(), [""; 0]);
 }
 
-/// The text of each file under `src`, by its path there.
+/// The text of each file under `src` that is not a file of tests, by its path.
 pub(crate) fn sources() -> BTreeMap<String, String> {
     fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) {
         for entry in folder.read_dir().unwrap().map(Result::unwrap) {
             let path = format!("{prefix}{}", entry.file_name().to_str().unwrap());
             if entry.file_type().unwrap().is_dir() {
                 read(&entry.path(), &format!("{path}/"), sources);
-            } else if path.ends_with(".rs") {
+            } else if path.ends_with(".rs") && !path.ends_with("tests.rs") {
                 sources.insert(path, std::fs::read_to_string(entry.path()).unwrap());
             }
         }

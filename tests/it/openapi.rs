@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::{Router, body::Body};
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, Environment, GuardedRouter, KeyAdmin, KeyRecord, Listing,
-    MemoryStore, Requirement, RequirementsLayer, Role, Scope, audit::MemoryAuditLog, routes,
+    MemoryStore, Requirement, Role, RouteTable, Scope, audit::MemoryAuditLog, routes,
 };
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -201,7 +201,7 @@ fn a_document_with_an_unguarded_route_is_refused() {
 fn nobody_and_everybody_are_told_apart() {
     let security = |requirement: Requirement| {
         let mut document = routes().openapi();
-        let table = RequirementsLayer::new().any("/v1/api-keys", requirement);
+        let table = RouteTable::new().any("/v1/api-keys", requirement);
         document
             .paths
             .paths

@@ -118,7 +118,7 @@ fn a_renderer_sees_a_sensitive_credential() {
             (&waiting, bearer(token)),
             (&layer, twice(token)),
         ] {
-            assert!(ask(layer, request).refusal().is_some());
+            assert!(ask(layer, request).rejection_kind().is_some());
         }
     }
     let told = gossip.0.lock().unwrap().join("\n");
@@ -195,8 +195,9 @@ fn all_outcomes() {
             CoverbaseAuthLayer::new(pending(record.clone())),
         ] {
             for token in tokens {
-                refusals.insert(ask(&layer, bearer(token)).refusal());
-                refusals.insert(ask(&(layer.clone(), require.clone()), bearer(token)).refusal());
+                refusals.insert(ask(&layer, bearer(token)).rejection_kind());
+                refusals
+                    .insert(ask(&(layer.clone(), require.clone()), bearer(token)).rejection_kind());
             }
         }
     }
@@ -205,9 +206,9 @@ fn all_outcomes() {
         StoreFn(|_: &_| Lookup::pending(async { Err(StoreError::new("timeout")) })),
         StoreFn(|_: &_| panic!("on purpose")),
     ] {
-        refusals.insert(ask(&CoverbaseAuthLayer::new(store), bearer(KEY)).refusal());
+        refusals.insert(ask(&CoverbaseAuthLayer::new(store), bearer(KEY)).rejection_kind());
     }
-    refusals.insert(ask(&require, bearer(KEY)).refusal());
+    refusals.insert(ask(&require, bearer(KEY)).rejection_kind());
     assert_eq!(refusals.len(), 9, "{refusals:?}");
 }
 
@@ -221,9 +222,9 @@ fn the_log_holds_no_token_and_no_digest() {
         .collect();
     for expected in [
         "admitted",
-        "MissingCredential",
-        "InvalidApiKey",
-        "refused",
+        "missing_credential",
+        "invalid_api_key",
+        "rejected",
         "timeout",
     ] {
         assert!(log.contains(expected), "{expected} is missing in {log}");
@@ -264,7 +265,7 @@ fn a_path_stays_on_its_line() {
         "/v1/\"{quoted}\"",
     ] {
         let request = Request::get(path.as_bytes()).body(()).unwrap();
-        let lines = log_of(|| assert!(ask(&layer, request).refusal().is_some()));
+        let lines = log_of(|| assert!(ask(&layer, request).rejection_kind().is_some()));
         assert_one_line_each(&lines);
         assert!(lines[0].text.contains("/v1/"), "{lines:?}");
     }
@@ -279,8 +280,8 @@ fn a_name_and_an_id_stay_on_their_line() {
         .clone()
         .with_requirement(Requirement::scope(Scope::AUDIT_READ));
     let lines = log_of(|| {
-        assert_eq!(ask(&layer, bearer(KEY)).refusal(), None);
-        let refusal = ask(&refusing, bearer(KEY)).refusal();
+        assert_eq!(ask(&layer, bearer(KEY)).rejection_kind(), None);
+        let refusal = ask(&refusing, bearer(KEY)).rejection_kind();
         assert_eq!(refusal, Some(RejectionKind::InsufficientScope));
     });
     assert_one_line_each(&lines);
@@ -293,7 +294,7 @@ fn a_name_and_an_id_stay_on_their_line() {
 fn a_stores_error_stays_on_its_line() {
     let down = StoreFn(|_: &_| Lookup::ready(Err(StoreError::new(ODD))));
     let lines = log_of(|| {
-        let refusal = ask(&CoverbaseAuthLayer::new(down), bearer(KEY)).refusal();
+        let refusal = ask(&CoverbaseAuthLayer::new(down), bearer(KEY)).rejection_kind();
         assert_eq!(refusal, Some(RejectionKind::AuthUnavailable));
     });
     assert!(lines.iter().any(|line| line.text.contains("forged")));
@@ -307,7 +308,7 @@ fn a_line_has_a_length_that_a_stranger_does_not_choose() {
     let request = Request::get(format!("/v1/{}", "x".repeat(60_000)))
         .body(())
         .unwrap();
-    let lines = log_of(|| assert!(ask(&layer, request).refusal().is_some()));
+    let lines = log_of(|| assert!(ask(&layer, request).rejection_kind().is_some()));
     for line in lines {
         assert!(line.text.len() < 4_096, "{} bytes", line.text.len());
     }

@@ -59,7 +59,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
 
 fn assert_unavailable(answer: &Answer, fault: &str) {
     assert_eq!(
-        answer.refusal(),
+        answer.rejection_kind(),
         Some(RejectionKind::AuthUnavailable),
         "{fault}"
     );
@@ -89,7 +89,11 @@ fn a_fault_is_a_503_and_the_next_request_works() {
                 if call == nth {
                     assert_unavailable(&answer, name);
                 } else {
-                    assert_eq!(answer.refusal(), None, "{name}: call {call} of {nth}");
+                    assert_eq!(
+                        answer.rejection_kind(),
+                        None,
+                        "{name}: call {call} of {nth}"
+                    );
                 }
             }
         }
@@ -104,7 +108,7 @@ fn whether_a_key_is_good_makes_no_difference_to_a_store_that_is_down() {
         assert_unavailable(&ask(&layer, bearer("ak_unknown")), name);
         let answer = ask(&layer, bearer("ak_unknown"));
         assert_eq!(
-            answer.refusal(),
+            answer.rejection_kind(),
             Some(RejectionKind::InvalidApiKey),
             "{name}"
         );
@@ -121,7 +125,11 @@ fn what_needs_no_store_is_answered_without_it() {
         ("e30.e30.AA", RejectionKind::InvalidSessionToken),
         ("unrecognized", RejectionKind::InvalidApiKey),
     ] {
-        assert_eq!(ask(&layer, bearer(token)).refusal(), Some(kind), "{token}");
+        assert_eq!(
+            ask(&layer, bearer(token)).rejection_kind(),
+            Some(kind),
+            "{token}"
+        );
     }
 }
 

@@ -67,12 +67,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Why the request was refused; `None` where it reached the inner service.
-    pub(crate) fn refusal(&self) -> Option<RejectionKind> {
+    /// The kind of the rejection; `None` if the request reached the inner service.
+    pub(crate) fn rejection_kind(&self) -> Option<RejectionKind> {
         assert_ne!(
             self.rejection.is_some(),
             self.admitted.is_some(),
-            "refused or passed on, never both: {self:?}"
+            "a request is either rejected or passed on: {self:?}"
         );
         self.rejection.as_ref().map(Rejection::kind)
     }

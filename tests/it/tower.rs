@@ -13,8 +13,8 @@ use std::{
 };
 
 use coverbase_auth::{
-    CoverbaseAuth, CoverbaseAuthLayer, DecidedFuture, KeyStore, Lookup, Principal, Rejection,
-    Require, RequireLayer, Requirement, ResponseFuture, Scope,
+    CoverbaseAuth, CoverbaseAuthLayer, KeyStore, Lookup, Principal, Rejection, Require,
+    RequireFuture, RequireLayer, Requirement, ResponseFuture, Scope,
 };
 use http::{Request, Response, header::AUTHORIZATION};
 use tokio::sync::oneshot;
@@ -57,12 +57,12 @@ fn all_of_it_goes_between_threads() {
     shared::<Requirement>();
     shared::<Rejection>();
     sent::<ResponseFuture<Echo, Vec<u8>>>();
-    sent::<DecidedFuture<Ready<()>>>();
+    sent::<RequireFuture<Ready<()>>>();
     sent::<Lookup>();
 }
 
 #[test]
-fn a_ready_answer_is_decided_in_one_poll() {
+fn ready_lookup_is_decided_in_one_poll() {
     let future = layer().layer(Echo::default()).oneshot(bearer(KEY));
     assert!(poll_once(pin!(future)).is_ready());
     let future = waiting_layer().layer(Echo::default()).oneshot(bearer(KEY));
@@ -317,16 +317,22 @@ fn layers_compose_with_themselves_and_with_require() {
         (&audit, &audit, false),
     ] {
         let layers = (outer.clone(), inner.clone(), require(Scope::AUDIT_READ));
-        assert_eq!(ask(&layers, bearer(KEY)).refusal(), refused(is_refused));
+        assert_eq!(
+            ask(&layers, bearer(KEY)).rejection_kind(),
+            refused(is_refused)
+        );
     }
     let both = (
         audit,
         require(Scope::AUDIT_READ),
         require(Scope::KEYS_MANAGE),
     );
-    assert_eq!(ask(&both, bearer(KEY)).refusal(), refused(true));
+    assert_eq!(ask(&both, bearer(KEY)).rejection_kind(), refused(true));
     let all = scoped(&[Scope::AUDIT_READ, Scope::KEYS_MANAGE]);
-    assert_eq!(ask(&(all, both.1, both.2), bearer(KEY)).refusal(), None);
+    assert_eq!(
+        ask(&(all, both.1, both.2), bearer(KEY)).rejection_kind(),
+        None
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn layer(issuer: &TestIssuer, clock: &TestClock) -> CoverbaseAuthLayer {
 }
 
 fn refusal(layer: &CoverbaseAuthLayer, token: &str) -> Option<RejectionKind> {
-    ask(layer, bearer(token)).refusal()
+    ask(layer, bearer(token)).rejection_kind()
 }
 
 // C13, T4
