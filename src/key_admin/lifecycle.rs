@@ -1,4 +1,4 @@
-//! What the audit log learns of the life of keys (`C43`): one record for each change that was one, and no secret.
+//! The audit records of changes to keys and allowlists (`C43`): one for each change, without secrets.
 
 use serde_json::{Value, json};
 
@@ -7,63 +7,66 @@ use crate::{
     audit::{AuditEventType, AuditRecord, AuditRecordId, Change, FieldChange, Target},
     client_ip::IpAllowlist,
     key_store::KeyRecord,
-    principal::{OrgId, Principal},
+    principal::{OrgId, Principal, Scope},
 };
 
 impl KeyAdmin {
-    pub(super) fn note_created(&self, caller: &Principal, key: &KeyRecord) {
-        let scopes: Vec<_> = key
-            .scopes()
-            .iter()
-            .map(|scope| json!(scope.as_str()))
-            .collect();
-        self.note(caller, || Change {
+    pub(super) fn record_creation(&self, caller: &Principal, key: &KeyRecord) {
+        let scopes: Vec<_> = key.scopes().iter().map(Scope::as_str).collect();
+        let change = Change {
             event_type: AuditEventType::IntegrationAdded,
             target: target(key),
             summary: format!("API key {:?} created", key.name()),
             fields: vec![
                 field("name", Value::Null, json!(key.name())),
-                field("scopes", Value::Null, scopes.into()),
+                field("scopes", Value::Null, json!(scopes)),
                 field("expires_at", Value::Null, json!(key.expires_at())),
             ],
             reason: None,
-        });
+        };
+        self.record(caller, change);
     }
 
-    pub(super) fn note_rotated(&self, caller: &Principal, old: &KeyRecord, new: &KeyRecord) {
-        let (old_id, new_id) = (old.key_id().as_str(), new.key_id().as_str());
-        self.note(caller, || Change {
+    pub(super) fn record_rotation(&self, caller: &Principal, old: &KeyRecord, new: &KeyRecord) {
+        let (name, old_id, new_id) = (old.name(), old.key_id().as_str(), new.key_id().as_str());
+        let change = Change {
             event_type: AuditEventType::IntegrationUpdated,
             target: target(old),
-            summary: format!(
-                "API key {:?} rotated: {new_id} in place of {old_id}",
-                old.name()
-            ),
+            summary: format!("API key {name:?} rotated: {new_id} in place of {old_id}"),
             fields: vec![
                 field("id", json!(old_id), json!(new_id)),
-                field("name", json!(old.name()), json!(new.name())),
+                field("name", json!(name), json!(new.name())),
             ],
             reason: None,
-        });
+        };
+        self.record(caller, change);
     }
 
-    pub(super) fn note_revoked(&self, caller: &Principal, key: &KeyRecord, reason: Option<String>) {
-        self.note(caller, || Change {
+    pub(super) fn record_revocation(
+        &self,
+        caller: &Principal,
+        key: &KeyRecord,
+        reason: Option<String>,
+    ) {
+        let change = Change {
             event_type: AuditEventType::IntegrationDeactivated,
             target: target(key),
             summary: format!("API key {:?} revoked", key.name()),
             fields: vec![field("revoked", json!(false), json!(true))],
             reason: reason.map(Into::into),
-        });
+        };
+        self.record(caller, change);
     }
 
-    /// The allowlist before a change. It is looked up for the record alone, so a store that cannot tell stops nothing.
-    pub(super) async fn allowlist_to_note(&self, org_id: &OrgId) -> Option<IpAllowlist> {
+    /// Reads the allowlist before a change, for the record of the change. Returns `None` if the store cannot answer: the
+    /// change goes on.
+    pub(super) async fn allowlist_before(&self, org_id: &OrgId) -> Option<IpAllowlist> {
         self.audit.as_ref()?;
         self.registry.allowlist(org_id).await.ok()
     }
 
-    pub(super) fn note_allowlist(
+    /// Records the new allowlist, unless it is equal to the old one.
+    pub(super) fn record_allowlist(
         &self,
         caller: &Principal,
         old: Option<&IpAllowlist>,
@@ -73,21 +76,21 @@ impl KeyAdmin {
         if old.as_deref() == Some(new) {
             return;
         }
-        self.note(caller, || Change {
+        let id = caller.org_id().as_str().to_owned();
+        let change = Change {
             event_type: AuditEventType::IntegrationUpdated,
-            target: Target::Organization {
-                id: caller.org_id().as_str().to_owned(),
-            },
+            target: Target::Organization { id },
             summary: "IP allowlist of the API keys replaced".to_owned(),
             fields: vec![field("api_ip_allowlist", json!(old), json!(new))],
             reason: None,
-        });
+        };
+        self.record(caller, change);
     }
 
-    fn note(&self, caller: &Principal, change: impl FnOnce() -> Change) {
+    fn record(&self, caller: &Principal, change: Change) {
         if let Some(sink) = &self.audit {
             let id = AuditRecordId::at(self.clock.unix_millis());
-            sink.record(AuditRecord::of_change(id, caller.clone(), change()));
+            sink.record(AuditRecord::of_change(id, caller.clone(), change));
         }
     }
 }
