@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "audit")]
+use super::lifecycle;
 use super::{
     CreateKey, CreatedKey, InvalidField, KeyAdminError, KeySummary, Organization, RevokeKey,
     RotatedKey, SetAllowlist, name,
@@ -143,7 +145,7 @@ impl KeyAdmin {
             .create(secret.digest(), record.clone())
             .await?;
         #[cfg(feature = "audit")]
-        self.record_creation(caller, &record);
+        self.record(caller, lifecycle::creation(&record));
         Ok(CreatedKey::new(&record, secret))
     }
 
@@ -184,7 +186,7 @@ impl KeyAdmin {
             return Err(RejectionKind::ApiKeyNotFound.into());
         }
         #[cfg(feature = "audit")]
-        self.record_rotation(caller, &old, &new);
+        self.record(caller, lifecycle::rotation(&old, &new));
         Ok(RotatedKey {
             created: CreatedKey::new(&new, secret),
             revoked_id: old.key_id().clone(),
@@ -198,10 +200,7 @@ impl KeyAdmin {
     ///
     /// [`KeyAdminError::Rejected`] if the caller lacks the right, the organization has no such key, or the store is
     /// unavailable.
-    #[cfg_attr(
-        not(feature = "audit"),
-        expect(unused_variables, reason = "the reason is for the audit log")
-    )]
+    #[cfg_attr(not(feature = "audit"), expect(unused_variables))]
     pub async fn revoke(
         &self,
         caller: &Principal,
@@ -214,7 +213,8 @@ impl KeyAdmin {
         let revocation = revocation.ok_or(RejectionKind::ApiKeyNotFound)?;
         #[cfg(feature = "audit")]
         if revocation.is_first {
-            self.record_revocation(caller, &revocation.record, request.reason);
+            let change = lifecycle::revocation(&revocation.record, request.reason);
+            self.record(caller, change);
         }
         Ok(KeySummary::at(&revocation.record, now))
     }
@@ -229,7 +229,9 @@ impl KeyAdmin {
         caller: &Principal,
         org_id: &OrgId,
     ) -> Result<Organization, KeyAdminError> {
-        check_organization(caller, org_id)?;
+        if caller.org_id() != org_id {
+            return Err(RejectionKind::OrgNotFound.into());
+        }
         let allowlist = self.registry.allowlist(org_id).await?;
         Ok(Organization::new(org_id, &allowlist))
     }
@@ -247,15 +249,21 @@ impl KeyAdmin {
         request: SetAllowlist,
     ) -> Result<Organization, KeyAdminError> {
         Self::requirement().check(caller)?;
-        check_organization(caller, org_id)?;
+        if caller.org_id() != org_id {
+            return Err(RejectionKind::OrgNotFound.into());
+        }
         let allowlist = IpAllowlist::parse(&request.api_ip_allowlist)?;
-        let organization = Organization::new(org_id, &allowlist);
         #[cfg(feature = "audit")]
         let old = self.allowlist_before(org_id).await;
-        self.registry.set_allowlist(org_id, allowlist).await?;
+        self.registry
+            .set_allowlist(org_id, allowlist.clone())
+            .await?;
         #[cfg(feature = "audit")]
-        self.record_allowlist(caller, old.as_ref(), &organization.api_ip_allowlist);
-        Ok(organization)
+        if old.as_ref() != Some(&allowlist) {
+            let change = lifecycle::new_allowlist(org_id, old.as_ref(), &allowlist);
+            self.record(caller, change);
+        }
+        Ok(Organization::new(org_id, &allowlist))
     }
 
     /// Parses scope names. Each must be one of the scopes that can be granted (`C39`).
@@ -311,12 +319,4 @@ fn can_hold(caller: &Principal, key: &KeyRecord) -> bool {
     can_grant_scopes(caller)
         || key.scopes().is_empty()
         || (caller.scopes().contains_all(key.scopes()) && !outlives_caller)
-}
-
-fn check_organization(caller: &Principal, org_id: &OrgId) -> Result<(), RejectionKind> {
-    if caller.org_id() == org_id {
-        Ok(())
-    } else {
-        Err(RejectionKind::OrgNotFound)
-    }
 }

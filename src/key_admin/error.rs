@@ -36,16 +36,6 @@ pub enum KeyAdminError {
 }
 
 impl KeyAdminError {
-    /// Returns the status of the response.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Rejected(rejection) => rejection.kind().status(),
-            Self::InvalidName => StatusCode::BAD_REQUEST,
-            Self::InvalidField(_) | Self::InvalidCidr(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        }
-    }
-
     /// Returns the response that the contract prescribes, with status, headers and body.
     ///
     /// ```
@@ -57,16 +47,21 @@ impl KeyAdminError {
     /// ```
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
-        let detail = match self {
+        let (status, detail) = match self {
             Self::Rejected(rejection) => return refusal::envelope(rejection.clone()),
-            Self::InvalidName => json!({"code": "invalid_name", "message": self.to_string()}),
-            Self::InvalidField(field) => json!([field]),
+            Self::InvalidName => {
+                let detail = json!({"code": "invalid_name", "message": self.to_string()});
+                (StatusCode::BAD_REQUEST, detail)
+            }
+            Self::InvalidField(field) => (StatusCode::UNPROCESSABLE_ENTITY, json!([field])),
             Self::InvalidCidr(cidr) => {
-                json!({"error": "Invalid CIDR in api_ip_allowlist", "value": cidr.value()})
+                let error = "Invalid CIDR in api_ip_allowlist";
+                let detail = json!({"error": error, "value": cidr.value()});
+                (StatusCode::UNPROCESSABLE_ENTITY, detail)
             }
         };
         let mut response = Response::new(Bytes::from(json!({"detail": detail}).to_string()));
-        *response.status_mut() = self.status();
+        *response.status_mut() = status;
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, json);
         response

@@ -11,51 +11,11 @@ use crate::{
 };
 
 impl KeyAdmin {
-    pub(super) fn record_creation(&self, caller: &Principal, key: &KeyRecord) {
-        let scopes: Vec<_> = key.scopes().iter().map(Scope::as_str).collect();
-        let change = Change {
-            event_type: AuditEventType::IntegrationAdded,
-            target: target(key),
-            summary: format!("API key {:?} created", key.name()),
-            fields: vec![
-                field("name", Value::Null, json!(key.name())),
-                field("scopes", Value::Null, json!(scopes)),
-                field("expires_at", Value::Null, json!(key.expires_at())),
-            ],
-            reason: None,
-        };
-        self.record(caller, change);
-    }
-
-    pub(super) fn record_rotation(&self, caller: &Principal, old: &KeyRecord, new: &KeyRecord) {
-        let (name, old_id, new_id) = (old.name(), old.key_id().as_str(), new.key_id().as_str());
-        let change = Change {
-            event_type: AuditEventType::IntegrationUpdated,
-            target: target(old),
-            summary: format!("API key {name:?} rotated: {new_id} in place of {old_id}"),
-            fields: vec![
-                field("id", json!(old_id), json!(new_id)),
-                field("name", json!(name), json!(new.name())),
-            ],
-            reason: None,
-        };
-        self.record(caller, change);
-    }
-
-    pub(super) fn record_revocation(
-        &self,
-        caller: &Principal,
-        key: &KeyRecord,
-        reason: Option<String>,
-    ) {
-        let change = Change {
-            event_type: AuditEventType::IntegrationDeactivated,
-            target: target(key),
-            summary: format!("API key {:?} revoked", key.name()),
-            fields: vec![field("revoked", json!(false), json!(true))],
-            reason: reason.map(Into::into),
-        };
-        self.record(caller, change);
+    pub(super) fn record(&self, caller: &Principal, change: Change) {
+        if let Some(sink) = &self.audit {
+            let id = AuditRecordId::at(self.clock.unix_millis());
+            sink.record(AuditRecord::of_change(id, caller.clone(), change));
+        }
     }
 
     /// Reads the allowlist before a change, for the record of the change. Returns `None` if the store cannot answer: the
@@ -64,34 +24,60 @@ impl KeyAdmin {
         self.audit.as_ref()?;
         self.registry.allowlist(org_id).await.ok()
     }
+}
 
-    /// Records the new allowlist, unless it is equal to the old one.
-    pub(super) fn record_allowlist(
-        &self,
-        caller: &Principal,
-        old: Option<&IpAllowlist>,
-        new: &[String],
-    ) {
-        let old = old.map(IpAllowlist::to_strings);
-        if old.as_deref() == Some(new) {
-            return;
-        }
-        let id = caller.org_id().as_str().to_owned();
-        let change = Change {
-            event_type: AuditEventType::IntegrationUpdated,
-            target: Target::Organization { id },
-            summary: "IP allowlist of the API keys replaced".to_owned(),
-            fields: vec![field("api_ip_allowlist", json!(old), json!(new))],
-            reason: None,
-        };
-        self.record(caller, change);
+pub(super) fn creation(key: &KeyRecord) -> Change {
+    let scopes: Vec<_> = key.scopes().iter().map(Scope::as_str).collect();
+    Change {
+        event_type: AuditEventType::IntegrationAdded,
+        target: target(key),
+        summary: format!("API key {:?} created", key.name()),
+        fields: vec![
+            field("name", Value::Null, json!(key.name())),
+            field("scopes", Value::Null, json!(scopes)),
+            field("expires_at", Value::Null, json!(key.expires_at())),
+        ],
+        reason: None,
     }
+}
 
-    fn record(&self, caller: &Principal, change: Change) {
-        if let Some(sink) = &self.audit {
-            let id = AuditRecordId::at(self.clock.unix_millis());
-            sink.record(AuditRecord::of_change(id, caller.clone(), change));
-        }
+pub(super) fn rotation(old: &KeyRecord, new: &KeyRecord) -> Change {
+    let (name, old_id, new_id) = (old.name(), old.key_id().as_str(), new.key_id().as_str());
+    Change {
+        event_type: AuditEventType::IntegrationUpdated,
+        target: target(old),
+        summary: format!("API key {name:?} rotated: {new_id} in place of {old_id}"),
+        fields: vec![
+            field("id", json!(old_id), json!(new_id)),
+            field("name", json!(name), json!(new.name())),
+        ],
+        reason: None,
+    }
+}
+
+pub(super) fn revocation(key: &KeyRecord, reason: Option<String>) -> Change {
+    Change {
+        event_type: AuditEventType::IntegrationDeactivated,
+        target: target(key),
+        summary: format!("API key {:?} revoked", key.name()),
+        fields: vec![field("revoked", json!(false), json!(true))],
+        reason: reason.map(Into::into),
+    }
+}
+
+pub(super) fn new_allowlist(
+    org_id: &OrgId,
+    old: Option<&IpAllowlist>,
+    new: &IpAllowlist,
+) -> Change {
+    let id = org_id.as_str().to_owned();
+    let (old, new) = (old.map(IpAllowlist::to_strings), new.to_strings());
+    Change {
+        event_type: AuditEventType::IntegrationUpdated,
+        target: Target::Organization { id },
+        summary: "IP allowlist of the API keys replaced".to_owned(),
+        fields: vec![field("api_ip_allowlist", json!(old), json!(new))],
+        reason: None,
     }
 }
 

@@ -132,19 +132,13 @@ fn missing() -> InvalidField {
 fn string(value: Value<'_>) -> Result<String, InvalidField> {
     match value {
         Value::String(text) => Ok(text.into_owned()),
-        _ => Err(InvalidField::new(
-            "string_type",
-            "Input should be a valid string",
-        )),
+        _ => invalid("string_type", "Input should be a valid string"),
     }
 }
 
 fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
     let Value::Array(items) = value else {
-        return Err(InvalidField::new(
-            "list_type",
-            "Input should be a valid list",
-        ));
+        return invalid("list_type", "Input should be a valid list");
     };
     let items = items.into_iter().enumerate();
     items
@@ -154,20 +148,23 @@ fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
 
 /// Reads a whole number of seconds, which may be written as `60.0` or `6e1`.
 fn lifetime(value: Value<'_>) -> Result<u64, InvalidField> {
-    let seconds = value
-        .as_number()
-        .and_then(Number::as_whole)
-        .ok_or_else(|| InvalidField::new("int_type", "Input should be a valid integer"))?;
+    let Some(seconds) = value.as_number().and_then(Number::as_whole) else {
+        return invalid("int_type", "Input should be a valid integer");
+    };
     if seconds < 1.0 {
         let message = "Input should be greater than or equal to 1";
-        return Err(InvalidField::new("greater_than_equal", message));
+        return invalid("greater_than_equal", message);
     }
     if seconds > MAX_LIFETIME as f64 {
         let message = format!("Input should be less than or equal to {MAX_LIFETIME}");
-        return Err(InvalidField::new("less_than_equal", message));
+        return invalid("less_than_equal", message);
     }
     // An `f64` represents each whole number between the bounds exactly.
     Ok(seconds as u64)
+}
+
+fn invalid<T>(kind: &'static str, message: impl Into<String>) -> Result<T, InvalidField> {
+    Err(InvalidField::new(kind, message))
 }
 
 #[cfg(test)]
