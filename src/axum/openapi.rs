@@ -2,7 +2,7 @@
 
 use http::Method;
 use utoipa::openapi::{
-    Components, Content, ObjectBuilder, OpenApi, PathItem, Ref,
+    Components, Content, Info, ObjectBuilder, OpenApi, PathItem, Ref,
     path::Operation,
     response::ResponseBuilder,
     schema::SchemaType,
@@ -103,6 +103,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
 /// Completes the document of the contract's routes: removes routes that `listing` does not have, and adds requirements and
 /// rejections to the others.
 pub(super) fn complete(mut document: OpenApi, listing: &Listing) -> OpenApi {
+    document.info = Info::new("Coverbase API", env!("CARGO_PKG_VERSION"));
     let is_listed = |path: &String| listing.iter().any(|row| row.path == *path);
     document.paths.paths.retain(|path, _| is_listed(path));
 

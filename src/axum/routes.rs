@@ -184,20 +184,17 @@ async fn answer_in_grpc(request: Request, next: Next) -> Response {
 
 #[cfg(feature = "openapi")]
 #[derive(utoipa::OpenApi)]
-#[openapi(
-    info(title = "Coverbase API"),
-    paths(
-        authtest,
-        whoami_ip,
-        list_api_keys,
-        create_api_key,
-        rotate_api_key,
-        revoke_api_key,
-        get_organization,
-        set_allowlist,
-        openapi_json
-    )
-)]
+#[openapi(paths(
+    authtest,
+    whoami_ip,
+    list_api_keys,
+    create_api_key,
+    rotate_api_key,
+    revoke_api_key,
+    get_organization,
+    set_allowlist,
+    openapi_json
+))]
 struct Contract;
 
 #[derive(Serialize)]

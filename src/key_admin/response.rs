@@ -51,9 +51,7 @@ impl KeySummary {
     }
 }
 
-/// A new API key with its secret, which is shown only once (`C39`).
-///
-/// Serializing it writes the secret: the response must carry `Cache-Control: no-store`. `Debug` omits the secret.
+/// A new API key with its secret, which is shown only once (`C39`). A response with it carries `Cache-Control: no-store`.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CreatedApiKey))]
 #[non_exhaustive]
