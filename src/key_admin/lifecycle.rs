@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::KeyAdmin;
+use super::admin::KeyAdmin;
 use crate::{
     audit::{AuditEventType, AuditRecord, AuditRecordId, Change, FieldChange, Target},
     client_ip::IpAllowlist,

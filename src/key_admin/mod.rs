@@ -14,6 +14,7 @@ mod name;
 mod request;
 mod response;
 
+#[cfg(feature = "axum")]
 pub(crate) use self::admin::KeyAdmin;
 pub use self::{
     error::{InvalidField, KeyAdminError},
