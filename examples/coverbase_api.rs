@@ -1,4 +1,4 @@
-//! A whole Coverbase service: section 8 of the contract, on an embedded store that outlives it.
+//! A complete Coverbase service: the routes of section 8 of the contract, by default on an embedded store in a file.
 //!
 //! ```text
 //! cargo run --release --example coverbase_api --features full
@@ -20,18 +20,18 @@ use coverbase_auth::{
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind, sync::Notify, time::sleep};
 
-/// How long a stop waits for requests that are on their way: a client that stalls must not keep the service up.
+/// The time that a stop leaves for requests in flight. A stalled client must not prevent the stop.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The Coverbase authentication contract, served.
+/// A service with the routes of the Coverbase authentication contract
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where to listen; port 0 for any that is free
+    /// The address to listen on; port 0 chooses a free port
     #[arg(long, env = "COVERBASE_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
-    /// Where keys are kept: in a file, `redb://PATH`; for several instances, `postgres://USER@HOST/DATABASE`; or until the
-    /// service stops, `memory`
+    /// The store of the keys: a file, `redb://PATH`; a database for several instances, `postgres://USER@HOST/DATABASE`; or
+    /// `memory`, which is lost when the service stops
     #[arg(
         long,
         env = "COVERBASE_STORE",
@@ -40,7 +40,7 @@ struct Options {
     )]
     store: StoreUrl,
 
-    /// The key set that session tokens are verified with, a file or an https address; without one the service makes a signing key of its own
+    /// The key set that verifies session tokens, a file or an https URL; by default the service creates a signing key
     #[arg(long, env = "COVERBASE_JWKS", value_name = "FILE-OR-URL")]
     jwks: Option<String>,
 
@@ -52,7 +52,7 @@ struct Options {
     )]
     issuer: String,
 
-    /// An origin that session tokens may have been made for; repeatable
+    /// An accepted authorized party (`azp`) of session tokens; repeatable
     #[arg(
         long = "authorized-party",
         env = "COVERBASE_AUTHORIZED_PARTY",
@@ -61,7 +61,7 @@ struct Options {
     )]
     authorized_parties: Vec<String>,
 
-    /// How many proxies stand before the service and append to `X-Forwarded-For`
+    /// The number of proxies in front of the service that append to `X-Forwarded-For`
     #[arg(long, env = "COVERBASE_TRUSTED_PROXIES", default_value_t = 0)]
     trusted_proxies: usize,
 }
@@ -86,7 +86,7 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// The engine that keeps the keys and the audit log.
+/// The store of the keys and of the audit log.
 enum Store {
     Memory(MemoryStore, Arc<MemoryAuditLog>),
     Redb(RedbStore),
@@ -126,7 +126,7 @@ impl Store {
         }
     }
 
-    /// Writes what is behind.
+    /// Writes what is still in memory, such as the times of last use.
     async fn close(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(..) => Ok(()),
@@ -184,7 +184,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let address = listener.local_addr()?;
-    // Whoever has read the first line may stop the service.
+    // Before the first line is printed: a signal can follow as soon as it is read.
     let stop = stop_signal()?;
     print(&format!("listening on http://{address}\n\n{listing}"));
     if let Some(issuer) = own_issuer {
@@ -216,7 +216,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A reader that has seen enough and hung up is no reason to stop serving.
+/// Prints to stdout. Ignores errors: the reader may have closed it.
 fn print(text: &str) {
     let mut stdout = std::io::stdout();
     let _ = stdout
@@ -232,7 +232,7 @@ fn key_set(place: &str) -> Result<KeySet, KeySetError> {
     KeySet::from_file(place)
 }
 
-/// A session of an administrator, good for an hour.
+/// Returns a session token with role `admin`, valid for an hour.
 fn admin_token(issuer: &TestIssuer, options: &Options) -> String {
     let now = SystemClock.unix_seconds();
     let token = issuer
@@ -246,7 +246,7 @@ fn admin_token(issuer: &TestIssuer, options: &Options) -> String {
     }
 }
 
-/// What to paste into a shell, line by line or all at once.
+/// Returns commands that can be pasted into a shell.
 fn first_steps(address: SocketAddr, token: &str) -> String {
     format!(
         r#"

@@ -1,12 +1,11 @@
-//! The layer around a whole router answers with the body that axum serves.
+//! The conversion of response bodies to axum's `Body`.
 
 use axum::body::Body;
 
 use crate::layer::ResponseBody;
 
-/// The router's own body as it is, however many layers there are around it, and a refusal's bytes in a new one. axum serves
-/// nothing else, so a router that the layer is wrapped around, which is cheaper than
-/// [`Router::layer`](axum::Router::layer), is served like this:
+/// Converts the body of a service that the layer is wrapped around, so that axum can serve it. A layer around the finished
+/// router costs less than [`Router::layer`](axum::Router::layer), which adds it to every route:
 ///
 /// ```
 /// use axum::{Router, ServiceExt, body::Body, extract::Request, response::Response, routing::get};

@@ -1,6 +1,9 @@
-//! [`Principal`] and what there is in it, as arguments of handlers.
+//! Extractors for handlers: [`Principal`] and the types it converts to.
+
+use std::convert::Infallible;
 
 use axum::{
+    body::Body,
     extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
@@ -28,109 +31,75 @@ use crate::{
 ///     .layer(CoverbaseAuthLayer::new(MemoryStore::new()));
 /// ```
 ///
-/// A request that no layer has authenticated is answered `500 auth_not_configured` (`C21`), and so is one that
-/// [`Requirement::public`](crate::Requirement::public) has let through: there, ask for `Option<Principal>`.
+/// Rejects a request without a principal with `500 auth_not_configured` (`C21`): the layer is missing, or the route is
+/// [public](crate::Requirement::public). Handlers of public routes take an `Option<Principal>`.
 impl<S: Sync> FromRequestParts<S> for Principal {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        let principal = Self::of(&parts.extensions).cloned();
-        logged(
-            principal.ok_or_else(|| RejectionKind::AuthNotConfigured.into()),
-            parts,
-        )
+        extract(parts, Ok)
     }
 }
 
-/// The key of the request. A user is refused `401 Unauthorized role.`
-///
-/// ```
-/// use coverbase_auth::ServiceAccount;
-///
-/// async fn sync(account: ServiceAccount) -> String {
-///     format!("next page for {}", account.key_id())
-/// }
-/// # let _: axum::Router = axum::Router::new().route("/v1/sync", axum::routing::get(sync));
-/// ```
+/// The principal of the request, or `None` on a public route and outside of the layer.
+impl<S: Sync> OptionalFromRequestParts<S> for Principal {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Infallible> {
+        Ok(Self::of(&parts.extensions).cloned())
+    }
+}
+
+/// The API key of the request. Rejects a user with `401 Unauthorized role.`
 impl<S: Sync> FromRequestParts<S> for ServiceAccount {
     type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let principal =
-            <Principal as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-        logged(principal.try_into(), parts)
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        extract(parts, Self::try_from)
     }
 }
 
-/// The user of the request. A key is refused `403 insufficient_scope`.
-///
-/// ```
-/// use coverbase_auth::User;
-///
-/// async fn greet(user: User) -> String {
-///     format!("welcome back, {}", user.user_id())
-/// }
-/// # let _: axum::Router = axum::Router::new().route("/v1/greeting", axum::routing::get(greet));
-/// ```
+/// The user of the request. Rejects an API key with `403 insufficient_scope`.
 impl<S: Sync> FromRequestParts<S> for User {
     type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let principal =
-            <Principal as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-        logged(principal.try_into(), parts)
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        extract(parts, Self::try_from)
     }
 }
 
-/// The organization of the caller, for handlers that ask nothing else: all they read is of this one (`C6`).
-///
-/// ```
-/// use coverbase_auth::OrgId;
-///
-/// async fn vendors(org_id: OrgId) -> String {
-///     format!("the vendors of {org_id}")
-/// }
-/// # let _: axum::Router = axum::Router::new().route("/v1/vendors", axum::routing::get(vendors));
-/// ```
+/// The organization of the principal.
 impl<S: Sync> FromRequestParts<S> for OrgId {
     type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let principal =
-            <Principal as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-        Ok(principal.org_id().clone())
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        extract(parts, |principal| Ok(principal.org_id().clone()))
     }
 }
 
-fn logged<T>(extracted: Result<T, Rejection>, parts: &Parts) -> Result<T, Rejection> {
-    extracted.map_err(|rejection| {
+/// Converts the principal of the request. Logs a rejection, and answers a gRPC request with a gRPC status (`C32`).
+fn extract<T>(
+    parts: &Parts,
+    convert: impl FnOnce(Principal) -> Result<T, Rejection>,
+) -> Result<T, Rejection> {
+    let principal = Principal::of(&parts.extensions).cloned();
+    let principal = principal.ok_or_else(|| Rejection::from(RejectionKind::AuthNotConfigured));
+    principal.and_then(convert).map_err(|rejection| {
         response::log(&rejection, parts);
         rejection.of_grpc(is_grpc(parts))
     })
 }
 
-/// The principal of the request, for handlers that serve public routes, or routes outside of the layer, too.
-impl<S: Sync> OptionalFromRequestParts<S> for Principal {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        _state: &S,
-    ) -> Result<Option<Self>, Self::Rejection> {
-        Ok(Self::of(&parts.extensions).cloned())
-    }
-}
-
-/// The contract's envelope (`C29`); to a gRPC request whose extractor has refused it, a gRPC status (`C32`).
+/// The envelope of the contract (`C29`), or a gRPC status for a gRPC request that an extractor has rejected (`C32`).
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        response::envelope(self).map(axum::body::Body::from)
+        response::envelope(self).map(Body::from)
     }
 }
 
-/// The contract's envelope (`C29`).
+/// The envelope of the contract (`C29`).
 impl IntoResponse for KeyAdminError {
     fn into_response(self) -> Response {
-        self.to_response().map(axum::body::Body::from)
+        self.to_response().map(Body::from)
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     layer::{CoverbaseAuthLayer, RequireLayer},
     principal::Principal,
     requirement::{Listing, Requirement, RouteRequirement, RouteTable},
+    response::is_grpc,
 };
 
 /// An axum router whose routes are declared together with what they require.
@@ -298,6 +299,7 @@ impl<S: Clone + Send + Sync + 'static> Default for GuardedRouter<S> {
 }
 
 /// Answers undeclared routes. The extractor keeps the answer behind the authentication (`C1`).
-async fn not_found(_: Principal) -> Rejection {
-    RejectionKind::NotFound.into()
+async fn not_found(_: Principal, request: Request) -> Rejection {
+    let (parts, _) = request.into_parts();
+    Rejection::new(RejectionKind::NotFound).of_grpc(is_grpc(&parts))
 }

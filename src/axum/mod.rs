@@ -1,11 +1,12 @@
-//! For services on axum: extractors, a router that knows what its routes require, and the contract's routes ready to be
-//! served.
+//! Everything that knows axum: extractors, [`GuardedRouter`](guarded::GuardedRouter), the routes of the contract, and their
+//! OpenAPI document. Imports `key_admin`, `audit`, `layer` and what is below them.
 
 #[cfg(feature = "audit")]
 mod audit_log;
 mod body;
 mod extract;
 pub(crate) mod guarded;
+mod handlers;
 #[cfg(feature = "openapi")]
 mod openapi;
 pub mod routes;

@@ -1,43 +1,30 @@
-//! Section 8 of the contract: the routes that every Coverbase service offers.
+//! The routes of a Coverbase service: section 8 of the contract.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{
-        DefaultBodyLimit, FromRequestParts, Path, Request, State,
-        rejection::{BytesRejection, PathRejection},
-    },
+    Router,
+    extract::{DefaultBodyLimit, Request},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+#[cfg(feature = "openapi")]
+use utoipa::OpenApi as _;
 
-#[cfg(feature = "audit")]
+#[cfg(all(feature = "audit", feature = "openapi"))]
 use super::audit_log;
-use super::guarded::GuardedRouter;
+use super::handlers;
 #[cfg(feature = "openapi")]
 use super::openapi;
 use crate::{
-    authenticator::{Rejection, RejectionKind},
-    client_ip::ClientIpSource,
-    credential::KeyId,
-    key_admin::{
-        CreateKey, CreatedKey, KeyAdmin, KeyAdminError, KeySummary, Organization, RevokeKey,
-        RotatedKey, SetAllowlist,
-    },
-    principal::{OrgId, Principal},
-    requirement::{Listing, Requirement},
+    authenticator::Rejection, client_ip::ClientIpSource, key_admin::KeyAdmin, requirement::Listing,
     response::is_grpc,
 };
 
-/// Room for an allowlist of ten thousand CIDRs.
+/// The size limit of a request body: an allowlist of ten thousand networks fits.
 const MAX_BODY_LEN: usize = 512 * 1024;
 
-/// What the [`router`] serves from.
+/// The configuration of the [`router`].
 ///
 /// ```
 /// use coverbase_auth::{ClientIpSource, CoverbaseAuthLayer, KeyAdmin, MemoryStore, routes};
@@ -51,16 +38,16 @@ const MAX_BODY_LEN: usize = 512 * 1024;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Routes {
-    admin: KeyAdmin,
-    client_ip: ClientIpSource,
+    pub(super) admin: KeyAdmin,
+    pub(super) client_ip: ClientIpSource,
     #[cfg(feature = "audit")]
-    audit_log: Option<Arc<dyn crate::audit::AuditLog>>,
+    pub(super) audit_log: Option<Arc<dyn crate::audit::AuditLog>>,
     #[cfg(feature = "openapi")]
-    serves_openapi: bool,
+    pub(super) serves_openapi: bool,
 }
 
 impl Routes {
-    /// Keys are administered by `admin`; the client is the connection's peer.
+    /// Serves the key routes from `admin`. By default the client address is the peer address of the connection.
     #[must_use]
     pub fn new(admin: KeyAdmin) -> Self {
         Self {
@@ -73,58 +60,33 @@ impl Routes {
         }
     }
 
-    /// Where `GET /v1/whoami/ip` finds the client's address: give it what the layer was given, so that both speak of the
-    /// same one (`C37`).
+    /// Sets the source of the address that `GET /v1/whoami/ip` returns. Pass the same source to the layer (`C37`).
     #[must_use]
-    pub fn with_client_ip(self, source: ClientIpSource) -> Self {
-        Self {
-            client_ip: source,
-            ..self
-        }
+    pub fn with_client_ip(mut self, source: ClientIpSource) -> Self {
+        self.client_ip = source;
+        self
     }
 
-    /// Serves `GET /v1/system_audit_log` and its `/metadata` from `log` (`C43`). Without one they are not there (`C44`).
+    /// Serves `GET /v1/system_audit_log` and `GET /v1/system_audit_log/metadata` from `log` (`C43`). By default these routes
+    /// do not exist.
     ///
-    /// What is in the log is the doing of an [`AuditLayer`](crate::audit::AuditLayer) around the router, and of
-    /// [`KeyAdmin::with_audit`].
-    ///
-    /// ```
-    /// use coverbase_auth::{CoverbaseAuthLayer, KeyAdmin, MemoryStore, routes};
-    /// use coverbase_auth::audit::{AuditLayer, MemoryAuditLog};
-    ///
-    /// let (store, log) = (MemoryStore::new(), MemoryAuditLog::new());
-    /// let admin = KeyAdmin::new(store.clone()).with_audit(log.clone());
-    /// let app: axum::Router = routes::router(routes::Routes::new(admin).with_audit_log(log.clone()))
-    ///     .layer(CoverbaseAuthLayer::new(store))
-    ///     .layer(AuditLayer::new(log));
-    /// ```
+    /// The routes only read. [`KeyAdmin::with_audit`] writes the changes to keys into the log, the layer writes the calls.
     #[cfg(feature = "audit")]
     #[must_use]
-    pub fn with_audit_log(self, log: impl crate::audit::AuditLog) -> Self {
-        Self {
-            audit_log: Some(Arc::new(log)),
-            ..self
-        }
+    pub fn with_audit_log(mut self, log: impl crate::audit::AuditLog) -> Self {
+        self.audit_log = Some(Arc::new(log));
+        self
     }
 
-    /// Serves `GET /openapi.json`, what [`openapi`](Self::openapi) gives, to whoever has a credential.
-    ///
-    /// ```
-    /// use coverbase_auth::{KeyAdmin, MemoryStore, routes::Routes};
-    ///
-    /// let routes = Routes::new(KeyAdmin::new(MemoryStore::new())).with_openapi();
-    /// assert!(routes.listing().to_string().contains("/openapi.json"));
-    /// ```
+    /// Serves [the OpenAPI document](Self::openapi) at `GET /openapi.json`, for any valid credential.
     #[cfg(feature = "openapi")]
     #[must_use]
-    pub fn with_openapi(self) -> Self {
-        Self {
-            serves_openapi: true,
-            ..self
-        }
+    pub fn with_openapi(mut self) -> Self {
+        self.serves_openapi = true;
+        self
     }
 
-    /// Every route with its requirement, to be printed at the start.
+    /// Returns every route with its requirement.
     ///
     /// ```
     /// use coverbase_auth::{KeyAdmin, MemoryStore, routes::Routes};
@@ -134,10 +96,10 @@ impl Routes {
     /// ```
     #[must_use]
     pub fn listing(&self) -> Listing {
-        self.guarded().listing()
+        handlers::routes(self).listing()
     }
 
-    /// The routes as an OpenAPI 3.1 document, the `security` of each by the requirement that it is held to.
+    /// Returns the OpenAPI 3.1 document of the routes. The `security` of each operation states the requirement of its route.
     ///
     /// ```
     /// use coverbase_auth::{KeyAdmin, MemoryStore, routes::Routes};
@@ -148,214 +110,34 @@ impl Routes {
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn openapi(&self) -> utoipa::openapi::OpenApi {
-        openapi::document(&self.listing())
-    }
-
-    /// The one declaration of what each route requires.
-    fn guarded(&self) -> GuardedRouter<Arc<Self>> {
-        let router = GuardedRouter::new()
-            .get("/v1/utils/authtest", Requirement::authenticated(), authtest)
-            .get("/v1/whoami/ip", Requirement::authenticated(), whoami_ip)
-            .get("/v1/api-keys", KeyAdmin::requirement(), list_keys)
-            .post("/v1/api-keys", KeyAdmin::requirement(), create_key)
-            .post(
-                "/v1/api-keys/{id}/rotate",
-                KeyAdmin::requirement(),
-                rotate_key,
-            )
-            .post(
-                "/v1/api-keys/{id}/revoke",
-                KeyAdmin::requirement(),
-                revoke_key,
-            )
-            .get("/v1/org/{id}", Requirement::authenticated(), organization)
-            .post("/v1/org/{id}", KeyAdmin::requirement(), set_allowlist);
+        let document = handlers::Contract::openapi();
         #[cfg(feature = "audit")]
-        let router = match &self.audit_log {
-            Some(log) => router.merge(audit_log::routes(Arc::clone(log))),
-            None => router,
-        };
-        #[cfg(feature = "openapi")]
-        let router = if self.serves_openapi {
-            router.get("/openapi.json", Requirement::authenticated(), openapi_json)
-        } else {
-            router
-        };
-        router
+        let document = document.merge_from(audit_log::Contract::openapi());
+        openapi::complete(document, &self.listing())
     }
 }
 
-/// The routes of `C36`–`C42`, those of `C43` where there is an audit log, and `404 {"detail":"Not Found"}` for everything
-/// else (`C44`).
+/// Returns a router with the routes of `C36`–`C42`, and those of `C43` if there is an audit log. It answers every other
+/// request with `404 {"detail":"Not Found"}` (`C44`).
 ///
-/// Put it inside a [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer): without one every route is answered
-/// `500 auth_not_configured`. Routes of your own are merged in or nested as
-/// usual, but without a fallback of their own: axum panics where two are merged.
+/// Wrap it in a [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer): without the layer every route answers
+/// `500 auth_not_configured`. Other routes can be merged or nested, but not a router with a fallback: axum panics when both
+/// have one.
 pub fn router(routes: Routes) -> Router {
-    let router = routes.guarded().into_router();
+    let router = handlers::routes(&routes).into_router();
     router
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
-        .layer(from_fn(refuse_grpc_in_its_way))
+        .layer(from_fn(answer_in_grpc))
         .with_state(Arc::new(routes))
 }
 
-/// Handlers refuse without their request at hand (`C32`).
-async fn refuse_grpc_in_its_way(request: Request, next: Next) -> Response {
+/// Answers a rejected gRPC request with a gRPC status, because the handlers do not see the content type (`C32`).
+async fn answer_in_grpc(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let is_grpc = is_grpc(&parts);
     let response = next.run(Request::from_parts(parts, body)).await;
     match response.extensions().get::<Rejection>() {
         Some(rejection) if is_grpc => rejection.clone().of_grpc(true).into_response(),
         _ => response,
-    }
-}
-
-#[cfg(feature = "openapi")]
-async fn openapi_json(State(routes): State<Arc<Routes>>) -> Json<utoipa::openapi::OpenApi> {
-    Json(routes.openapi())
-}
-
-async fn authtest(_: Principal) -> Json<serde_json::Value> {
-    Json(json!({"msg": "Auth successful"}))
-}
-
-async fn whoami_ip(
-    State(routes): State<Arc<Routes>>,
-    _: Principal,
-    request: Request,
-) -> Json<serde_json::Value> {
-    let (parts, _) = request.into_parts();
-    let client_ip: Option<IpAddr> = routes.client_ip.client_ip(&parts);
-    Json(json!({"client_ip": client_ip}))
-}
-
-#[derive(Serialize)]
-struct KeyList {
-    data: Vec<KeySummary>,
-}
-
-async fn list_keys(
-    State(routes): State<Arc<Routes>>,
-    caller: Principal,
-) -> Result<Json<KeyList>, KeyAdminError> {
-    let data = routes.admin.list(&caller).await?;
-    Ok(Json(KeyList { data }))
-}
-
-async fn create_key(
-    State(routes): State<Arc<Routes>>,
-    caller: Principal,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Secret<CreatedKey>), Refused> {
-    let request = CreateKey::from_json(&body?)?;
-    let created = routes.admin.create(&caller, request).await?;
-    Ok((StatusCode::CREATED, Secret(created)))
-}
-
-async fn rotate_key(
-    State(routes): State<Arc<Routes>>,
-    caller: Principal,
-    Id(key_id): Id<KeyId>,
-) -> Result<Secret<RotatedKey>, KeyAdminError> {
-    let rotated = routes.admin.rotate(&caller, &key_id).await?;
-    Ok(Secret(rotated))
-}
-
-async fn revoke_key(
-    State(routes): State<Arc<Routes>>,
-    caller: Principal,
-    Id(key_id): Id<KeyId>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<KeySummary>, Refused> {
-    let request = RevokeKey::from_json(&body?)?;
-    let revoked = routes.admin.revoke(&caller, &key_id, request).await?;
-    Ok(Json(revoked))
-}
-
-async fn organization(
-    State(routes): State<Arc<Routes>>,
-    caller: Principal,
-    Id(org_id): Id<OrgId>,
-) -> Result<Json<Organization>, KeyAdminError> {
-    let organization = routes.admin.organization(&caller, &org_id).await?;
-    Ok(Json(organization))
-}
-
-async fn set_allowlist(
-    State(routes): State<Arc<Routes>>,
-    caller: Principal,
-    Id(org_id): Id<OrgId>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Organization>, Refused> {
-    // Another organization is not there, whatever the body says of it (`C42`).
-    routes.admin.organization(&caller, &org_id).await?;
-    let request = SetAllowlist::from_json(&body?)?;
-    let organization = routes
-        .admin
-        .set_allowlist(&caller, &org_id, request)
-        .await?;
-    Ok(Json(organization))
-}
-
-/// An answer that holds a secret, and is not to be kept by anybody on its way (`C39`).
-struct Secret<T>(T);
-
-impl<T: Serialize> IntoResponse for Secret<T> {
-    fn into_response(self) -> Response {
-        let no_store = [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-        (no_store, Json(self.0)).into_response()
-    }
-}
-
-/// The `{id}` of a path. Text that no id can hold names nothing that is there (`C44`).
-struct Id<T>(T);
-
-/// By its name: a router that this one is nested in may have parameters of its own.
-#[derive(Deserialize)]
-struct PathParams {
-    id: String,
-}
-
-impl<T: From<String>, S: Send + Sync> FromRequestParts<S> for Id<T> {
-    type Rejection = Rejection;
-
-    async fn from_request_parts(
-        parts: &mut http::request::Parts,
-        state: &S,
-    ) -> Result<Self, Rejection> {
-        let path = Path::<PathParams>::from_request_parts(parts, state).await;
-        let Path(params) = path.map_err(|_: PathRejection| RejectionKind::NotFound)?;
-        Ok(Self(params.id.into()))
-    }
-}
-
-/// Why a request with a body is not carried out.
-enum Refused {
-    /// It could not be read to its end, or is too long.
-    Body(BytesRejection),
-    Admin(KeyAdminError),
-}
-
-impl From<BytesRejection> for Refused {
-    fn from(rejection: BytesRejection) -> Self {
-        Self::Body(rejection)
-    }
-}
-
-impl<E: Into<KeyAdminError>> From<E> for Refused {
-    fn from(error: E) -> Self {
-        Self::Admin(error.into())
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Body(rejection) => {
-                let detail = Json(json!({"detail": rejection.body_text()}));
-                (rejection.status(), detail).into_response()
-            }
-            Self::Admin(error) => error.into_response(),
-        }
     }
 }

@@ -1,7 +1,9 @@
-//! The rules of the key lifecycle (C18–C20, C38–C42).
+//! [`KeyAdmin`]: the rules of the key lifecycle (`C18`–`C20`, `C38`–`C42`).
 
 use std::sync::Arc;
 
+#[cfg(feature = "audit")]
+use super::lifecycle;
 use super::{
     CreateKey, CreatedKey, InvalidField, KeyAdminError, KeySummary, Organization, RevokeKey,
     RotatedKey, SetAllowlist, name,
@@ -16,39 +18,29 @@ use crate::{
     requirement::Requirement,
 };
 
-/// Administers the keys of the caller's organization, for any framework.
+/// Creates, lists, rotates and revokes the API keys of an organization, and sets its IP allowlist.
 ///
-/// Every call takes the [`Principal`] of the request: its organization is the only one that is read or written (`C20`), and
-/// its rights are checked here, whatever the route has checked before.
-///
-/// ```
-/// use coverbase_auth::{KeyAdmin, MemoryStore, Principal, key_admin::{CreateKey, KeyAdminError}};
-///
-/// async fn create_key(admin: &KeyAdmin, caller: &Principal, body: &[u8]) -> Result<String, KeyAdminError> {
-///     let created = admin.create(caller, CreateKey::from_json(body)?).await?;
-///     Ok(created.secret.expose_secret().to_owned())
-/// }
-/// # let _ = (KeyAdmin::new(MemoryStore::new()), create_key);
-/// ```
+/// Every method takes the [`Principal`] of the request and acts on its organization only (`C20`). Every method checks the
+/// rights of the principal, whether or not the route has checked them before.
 ///
 #[cfg_attr(feature = "test-util", doc = "```")]
 #[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
-/// use coverbase_auth::{Environment, KeyAdmin, MemoryStore, Role, Scope, testing::{self, TestClock}};
+/// use coverbase_auth::{KeyAdmin, MemoryStore, Role, testing};
 /// use coverbase_auth::key_admin::{CreateKey, RevokeKey};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), coverbase_auth::key_admin::KeyAdminError> {
-/// let admin = KeyAdmin::new(MemoryStore::new())
-///     .with_environment(Environment::Test)
-///     .with_scopes([Scope::from_static("reports:export")])
-///     .with_clock(TestClock::at(1_700_000_000));
+/// let admin = KeyAdmin::new(MemoryStore::new());
 /// let caller = testing::user("user_1", "org_acme", Role::ADMIN);
 ///
-/// let created = admin.create(&caller, CreateKey::new("ci")).await?;
+/// let created = admin.create(&caller, CreateKey::from_json(br#"{"name": "ci"}"#)?).await?;
+/// println!("{}", created.secret.expose_secret());
+///
 /// let rotated = admin.rotate(&caller, &created.id).await?;
 /// assert_eq!(rotated.revoked_id, created.id);
+///
 /// admin.revoke(&caller, &rotated.created.id, RevokeKey::default()).await?;
-/// assert!(admin.list(&caller).await?.iter().all(|key| key.revoked && key.created_at == 1_700_000_000));
+/// assert!(admin.list(&caller).await?.iter().all(|key| key.revoked));
 /// # Ok(())
 /// # }
 /// ```
@@ -56,14 +48,15 @@ use crate::{
 pub struct KeyAdmin {
     pub(super) registry: Arc<dyn KeyRegistry>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) environment: Environment,
-    pub(super) grantable: Scopes,
+    environment: Environment,
+    grantable: Scopes,
     #[cfg(feature = "audit")]
     pub(super) audit: Option<Arc<dyn crate::audit::AuditSink>>,
 }
 
 impl KeyAdmin {
-    /// Creates keys of the live environment with the scopes that the contract knows.
+    /// Administers the keys in `registry`. By default new keys belong to the live environment, the
+    /// [known scopes](Scope::known) can be granted, and changes are not recorded.
     #[must_use]
     pub fn new(registry: impl KeyRegistry) -> Self {
         Self {
@@ -76,68 +69,46 @@ impl KeyAdmin {
         }
     }
 
-    /// Leaves a record of each change: a key that is created, rotated or revoked, an allowlist that becomes another
-    /// (`C43`). What is refused, and what changes nothing, leaves none; a `sink` that loses records stops no change.
-    ///
-    /// ```
-    /// use coverbase_auth::{KeyAdmin, MemoryStore, audit::MemoryAuditLog};
-    ///
-    /// let log = MemoryAuditLog::new();
-    /// let admin = KeyAdmin::new(MemoryStore::new()).with_audit(log.clone());
-    /// # let _ = admin;
-    /// ```
+    /// Records each change in `sink`: the creation, rotation or revocation of a key, and a new allowlist (`C43`). A request
+    /// that is rejected or changes nothing leaves no record. A failure of `sink` does not fail the change.
     #[cfg(feature = "audit")]
     #[must_use]
-    pub fn with_audit(self, sink: impl crate::audit::AuditSink) -> Self {
-        Self {
-            audit: Some(Arc::new(sink)),
-            ..self
-        }
+    pub fn with_audit(mut self, sink: impl crate::audit::AuditSink) -> Self {
+        self.audit = Some(Arc::new(sink));
+        self
     }
 
-    /// Lets an administrator grant a service's own scopes too (`C9`).
+    /// Adds scopes of the service to those that can be granted (`C9`).
     #[must_use]
-    pub fn with_scopes(self, scopes: impl IntoIterator<Item = Scope>) -> Self {
-        let grantable = self.grantable.iter().cloned().chain(scopes).collect();
-        Self { grantable, ..self }
+    pub fn with_scopes(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        self.grantable = self.grantable.iter().cloned().chain(scopes).collect();
+        self
     }
 
-    /// Creates keys of `environment`.
+    /// Sets the environment of new keys.
     #[must_use]
-    pub fn with_environment(self, environment: Environment) -> Self {
-        Self {
-            environment,
-            ..self
-        }
+    pub fn with_environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
     }
 
-    /// Tells the time by `clock`.
+    /// Sets the clock. The default is the system clock.
     #[must_use]
-    pub fn with_clock(self, clock: impl Clock) -> Self {
-        Self {
-            clock: Arc::new(clock),
-            ..self
-        }
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
     }
 
-    /// What managing keys requires: role `admin` or scope `keys:manage` (`C18`).
-    ///
-    /// ```
-    /// use coverbase_auth::{KeyAdmin, RequireLayer};
-    ///
-    /// let layer = RequireLayer::new(KeyAdmin::requirement());
-    /// # let _ = layer;
-    /// assert_eq!(KeyAdmin::requirement().to_string(), "scope keys:manage or role admin");
-    /// ```
+    /// Returns the requirement of key management: role `admin` or scope `keys:manage` (`C18`).
     pub fn requirement() -> Requirement {
         Requirement::scope(Scope::KEYS_MANAGE).or_role(Role::ADMIN)
     }
 
-    /// Every key of the organization, revoked and expired ones too, oldest first (`C38`).
+    /// Returns every key of the organization, revoked and expired ones included, oldest first (`C38`).
     ///
     /// # Errors
     ///
-    /// [`KeyAdminError::Rejected`] for a caller without the right, and where the store does not answer.
+    /// [`KeyAdminError::Rejected`] if the caller lacks the right or the store is unavailable.
     pub async fn list(&self, caller: &Principal) -> Result<Vec<KeySummary>, KeyAdminError> {
         Self::requirement().check(caller)?;
         let records = self.registry.list(caller.org_id()).await?;
@@ -146,48 +117,48 @@ impl KeyAdmin {
         Ok(summaries.collect())
     }
 
-    /// Creates a key (`C39`). Only an administrator of the organization may give it scopes (`C19`).
+    /// Creates a key (`C39`). Only a user with role `admin` can grant scopes to it (`C19`).
     ///
     /// # Errors
     ///
-    /// [`KeyAdminError::InvalidName`], [`KeyAdminError::InvalidField`], or [`KeyAdminError::Rejected`] for a caller without
-    /// the right to create a key or to grant its scopes, and where the store does not answer.
+    /// [`KeyAdminError::InvalidName`]; [`KeyAdminError::InvalidField`] if the name is too long or a scope is unknown;
+    /// [`KeyAdminError::Rejected`] if the caller lacks the right to create the key or to grant its scopes, or the store is
+    /// unavailable.
     pub async fn create(
         &self,
         caller: &Principal,
         request: CreateKey,
     ) -> Result<CreatedKey, KeyAdminError> {
         Self::requirement().check(caller)?;
-        if !request.scopes.is_empty() && !may_grant_scopes(caller) {
+        if !request.scopes.is_empty() && !can_grant_scopes(caller) {
             return Err(RejectionKind::ScopeGrantForbidden.into());
         }
         let name = name::checked(&request.name)?;
-        let scopes = self.granted(&request.scopes)?;
+        let scopes = self.parse_scopes(&request.scopes)?;
         let now = self.clock.unix_seconds();
+        let lifetime = request.seconds_until_expiration;
+        let expires_at = lifetime.map(|seconds| now.saturating_add(seconds));
 
-        let mut record = self.new_record(caller, name, now)?.with_scopes(scopes);
-        if let Some(seconds) = request.seconds_until_expiration {
-            record = record.with_expires_at(now.saturating_add(seconds));
-        }
+        let record = new_record(caller, name, scopes, now, expires_at)?;
         let secret = ApiKey::try_generate(self.environment)?;
         self.registry
             .create(secret.digest(), record.clone())
             .await?;
         #[cfg(feature = "audit")]
-        self.note_created(caller, &record);
+        self.record(caller, lifecycle::creation(&record));
         Ok(CreatedKey::new(&record, secret))
     }
 
-    /// Replaces a live key by a new one with the same scopes and the lifetime that was left (`C40`). From the answer on
-    /// the old secret opens nothing.
+    /// Revokes a live key and creates its replacement, with the same scopes and expiry (`C40`). When this method returns, the
+    /// old secret is no longer accepted.
     ///
-    /// A key may not rotate one that has a scope which it has not itself, or any scope for longer than itself: the answer holds
-    /// the new secret, and a leaked key would widen its own rights by it (`C19`). One without scopes it may create as well.
+    /// A caller that is a key cannot rotate a key that has scopes, unless the caller has all of these scopes and expires no
+    /// earlier: it receives the new secret, and a leaked key must not gain rights by a rotation (`C19`).
     ///
     /// # Errors
     ///
-    /// [`KeyAdminError::Rejected`] for a caller without the right, for a key that is not the organization's or not live,
-    /// and where the store does not answer.
+    /// [`KeyAdminError::Rejected`] if the caller lacks the right, the organization has no such live key, or the store is
+    /// unavailable.
     pub async fn rotate(
         &self,
         caller: &Principal,
@@ -195,41 +166,41 @@ impl KeyAdmin {
     ) -> Result<RotatedKey, KeyAdminError> {
         Self::requirement().check(caller)?;
         let now = self.clock.unix_seconds();
-        let rotated = self.registry.find(caller.org_id(), key_id).await?;
-        let rotated = rotated
+        let found = self.registry.find(caller.org_id(), key_id).await?;
+        let old = found
             .filter(|record| record.is_live_at(now))
             .ok_or(RejectionKind::ApiKeyNotFound)?;
-        if !may_hold(caller, &rotated) {
+        if !can_hold(caller, &old) {
             return Err(RejectionKind::ScopeGrantForbidden.into());
         }
 
-        let name = name::rotated(rotated.name(), now);
-        let mut replacement = self
-            .new_record(caller, &name, now)?
-            .with_scopes(rotated.scopes().clone());
-        if let Some(expires_at) = rotated.expires_at() {
-            replacement = replacement.with_expires_at(expires_at);
-        }
+        let name = name::rotated(old.name(), now);
+        let new = new_record(caller, &name, old.scopes().clone(), now, old.expires_at())?;
         let secret = ApiKey::try_generate(self.environment)?;
-        let done = self
+        let is_rotated = self
             .registry
-            .rotate(key_id, secret.digest(), replacement.clone(), now)
+            .rotate(key_id, secret.digest(), new.clone(), now)
             .await?;
-        if !done {
+        // Another request may have revoked the key in the meantime.
+        if !is_rotated {
             return Err(RejectionKind::ApiKeyNotFound.into());
         }
         #[cfg(feature = "audit")]
-        self.note_rotated(caller, &rotated, &replacement);
-        Ok(RotatedKey::new(&replacement, secret, rotated.key_id()))
+        self.record(caller, lifecycle::rotation(&old, &new));
+        Ok(RotatedKey {
+            created: CreatedKey::new(&new, secret),
+            revoked_id: old.key_id().clone(),
+        })
     }
 
-    /// Revokes a key, for good (`C41`). From the answer on it opens nothing, on every instance. To revoke it again
-    /// changes nothing and answers the same.
+    /// Revokes a key (`C41`). When this method returns, no instance accepts the key. Revoking a revoked key changes nothing
+    /// and returns the same.
     ///
     /// # Errors
     ///
-    /// [`KeyAdminError::Rejected`] for a caller without the right, for a key that is not the organization's, and where the
-    /// store does not answer.
+    /// [`KeyAdminError::Rejected`] if the caller lacks the right, the organization has no such key, or the store is
+    /// unavailable.
+    #[cfg_attr(not(feature = "audit"), expect(unused_variables))]
     pub async fn revoke(
         &self,
         caller: &Principal,
@@ -240,52 +211,37 @@ impl KeyAdmin {
         let now = self.clock.unix_seconds();
         let revocation = self.registry.revoke(caller.org_id(), key_id, now).await?;
         let revocation = revocation.ok_or(RejectionKind::ApiKeyNotFound)?;
-        let RevokeKey { reason } = request;
         #[cfg(feature = "audit")]
         if revocation.is_first {
-            self.note_revoked(caller, &revocation.record, reason);
+            let change = lifecycle::revocation(&revocation.record, request.reason);
+            self.record(caller, change);
         }
-        #[cfg(not(feature = "audit"))]
-        drop(reason);
         Ok(KeySummary::at(&revocation.record, now))
     }
 
-    /// The caller's organization with its allowlist (`C42`). Any principal of it may read.
+    /// Returns the organization with its allowlist (`C42`). Every principal of the organization can read it.
     ///
     /// # Errors
     ///
-    /// [`KeyAdminError::Rejected`] for another organization, and where the store does not answer.
+    /// [`KeyAdminError::Rejected`] if `org_id` is not the organization of the caller or the store is unavailable.
     pub async fn organization(
         &self,
         caller: &Principal,
         org_id: &OrgId,
     ) -> Result<Organization, KeyAdminError> {
-        own_organization(caller, org_id)?;
+        if caller.org_id() != org_id {
+            return Err(RejectionKind::OrgNotFound.into());
+        }
         let allowlist = self.registry.allowlist(org_id).await?;
         Ok(Organization::new(org_id, &allowlist))
     }
 
-    /// Replaces the allowlist of the caller's organization (`C42`). One invalid entry, and nothing is changed.
+    /// Replaces the allowlist of the organization (`C42`). A request with one invalid entry changes nothing.
     ///
     /// # Errors
     ///
-    /// [`KeyAdminError::InvalidCidr`], or [`KeyAdminError::Rejected`] for a caller without the right, for another
-    /// organization, and where the store does not answer.
-    ///
-    #[cfg_attr(feature = "test-util", doc = "```")]
-    #[cfg_attr(not(feature = "test-util"), doc = "```ignore")]
-    /// use coverbase_auth::{KeyAdmin, MemoryStore, OrgId, Role, key_admin::SetAllowlist, testing};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), coverbase_auth::key_admin::KeyAdminError> {
-    /// let admin = KeyAdmin::new(MemoryStore::new());
-    /// let (caller, acme) = (testing::user("user_1", "org_acme", Role::ADMIN), OrgId::from("org_acme"));
-    /// let request = SetAllowlist::from_json(br#"{"api_ip_allowlist": ["192.0.2.7"]}"#)?;
-    /// admin.set_allowlist(&caller, &acme, request).await?;
-    /// assert_eq!(admin.organization(&caller, &acme).await?.api_ip_allowlist, ["192.0.2.7/32"]);
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// [`KeyAdminError::InvalidCidr`]; [`KeyAdminError::Rejected`] if the caller lacks the right, `org_id` is not its
+    /// organization, or the store is unavailable.
     pub async fn set_allowlist(
         &self,
         caller: &Principal,
@@ -293,64 +249,74 @@ impl KeyAdmin {
         request: SetAllowlist,
     ) -> Result<Organization, KeyAdminError> {
         Self::requirement().check(caller)?;
-        own_organization(caller, org_id)?;
+        if caller.org_id() != org_id {
+            return Err(RejectionKind::OrgNotFound.into());
+        }
         let allowlist = IpAllowlist::parse(&request.api_ip_allowlist)?;
-        let organization = Organization::new(org_id, &allowlist);
         #[cfg(feature = "audit")]
-        let old = self.allowlist_to_note(org_id).await;
-        self.registry.set_allowlist(org_id, allowlist).await?;
+        let old = self.allowlist_before(org_id).await;
+        self.registry
+            .set_allowlist(org_id, allowlist.clone())
+            .await?;
         #[cfg(feature = "audit")]
-        self.note_allowlist(caller, old.as_ref(), &organization.api_ip_allowlist);
-        Ok(organization)
+        if old.as_ref() != Some(&allowlist) {
+            let change = lifecycle::new_allowlist(org_id, old.as_ref(), &allowlist);
+            self.record(caller, change);
+        }
+        Ok(Organization::new(org_id, &allowlist))
     }
 
-    fn new_record(
-        &self,
-        caller: &Principal,
-        name: &str,
-        now: u64,
-    ) -> Result<KeyRecord, KeyAdminError> {
-        let record = KeyRecord::new(KeyId::try_generate()?, caller.org_id().clone())
-            .with_name(name)
-            .with_created_at(now);
-        Ok(match caller.user_id() {
-            Some(user_id) => record.with_created_by(user_id),
-            None => record,
-        })
-    }
-
-    /// The scopes by their names, each one that there is (`C39`).
-    fn granted(&self, names: &[String]) -> Result<Scopes, KeyAdminError> {
-        let scope = |(position, name): (usize, &String)| {
+    /// Parses scope names. Each must be one of the scopes that can be granted (`C39`).
+    fn parse_scopes(&self, names: &[String]) -> Result<Scopes, InvalidField> {
+        let parse = |(position, name): (usize, &String)| {
             let scope = name.parse().ok();
             scope
                 .filter(|scope| self.grantable.contains(scope))
-                .ok_or_else(|| InvalidField::unknown_scope(position, &self.grantable))
+                .ok_or_else(|| self.unknown_scope(position))
         };
-        let scopes: Result<Scopes, InvalidField> = names.iter().enumerate().map(scope).collect();
-        Ok(scopes?)
+        names.iter().enumerate().map(parse).collect()
+    }
+
+    fn unknown_scope(&self, position: usize) -> InvalidField {
+        let names = self.grantable.iter().map(|scope| format!("'{scope}'"));
+        let names = names.collect::<Vec<_>>().join(", ");
+        InvalidField::new("enum", format!("Input should be one of {names}"))
+            .in_item(position)
+            .in_member("scopes")
     }
 }
 
-/// `C19`: an administrator in person. A key never, not even for scopes that it holds.
-fn may_grant_scopes(caller: &Principal) -> bool {
+fn new_record(
+    caller: &Principal,
+    name: &str,
+    scopes: Scopes,
+    now: u64,
+    expires_at: Option<u64>,
+) -> Result<KeyRecord, KeyAdminError> {
+    let mut record = KeyRecord::new(KeyId::try_generate()?, caller.org_id().clone())
+        .with_name(name)
+        .with_scopes(scopes)
+        .with_created_at(now);
+    if let Some(user_id) = caller.user_id() {
+        record = record.with_created_by(user_id);
+    }
+    if let Some(expires_at) = expires_at {
+        record = record.with_expires_at(expires_at);
+    }
+    Ok(record)
+}
+
+/// Only a user with role `admin` can grant scopes. A key cannot, not even scopes that it has (`C19`).
+fn can_grant_scopes(caller: &Principal) -> bool {
     caller.kind() == PrincipalKind::User && caller.role() == Some(&Role::ADMIN)
 }
 
-/// Whether handing `caller` the secret of `key` widens nobody's rights: it has no scope that they have not, and none for longer.
-fn may_hold(caller: &Principal, key: &KeyRecord) -> bool {
-    let lasts_longer = caller
+/// Returns whether `caller` may receive a secret with the scopes and expiry of `key` without gaining rights.
+fn can_hold(caller: &Principal, key: &KeyRecord) -> bool {
+    let outlives_caller = caller
         .expires_at()
         .is_some_and(|end| key.expires_at().is_none_or(|expires_at| expires_at > end));
-    may_grant_scopes(caller)
+    can_grant_scopes(caller)
         || key.scopes().is_empty()
-        || (caller.scopes().contains_all(key.scopes()) && !lasts_longer)
-}
-
-fn own_organization(caller: &Principal, org_id: &OrgId) -> Result<(), RejectionKind> {
-    if caller.org_id() == org_id {
-        Ok(())
-    } else {
-        Err(RejectionKind::OrgNotFound)
-    }
+        || (caller.scopes().contains_all(key.scopes()) && !outlives_caller)
 }

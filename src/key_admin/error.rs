@@ -1,8 +1,11 @@
-//! Why an administrative request is not carried out, and its answer.
+//! Errors of an administrative request, and the response to each.
+
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     authenticator::{Rejection, RejectionKind},
@@ -10,21 +13,21 @@ use crate::{
     credential::GeneratorUnavailable,
     json::JsonError,
     key_store::StoreError,
-    principal::Scopes,
-    response, telemetry,
+    response,
+    telemetry,
 };
 
-/// Why a request of [`KeyAdmin`](super::KeyAdmin) is not carried out. Nothing has been changed.
+/// Why a request to [`KeyAdmin`](crate::KeyAdmin) failed. A request that failed has changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyAdminError {
-    /// The caller may not, or what it names is not there, or the store does not answer.
+    /// The caller lacks the right, the key or organization does not exist, or the store is unavailable.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The name is empty, or nothing but white space: `400 invalid_name` (`C39`).
+    /// The name is empty or consists of white space: `400 invalid_name` (`C39`).
     #[error("Name cannot be empty.")]
     InvalidName,
-    /// The body does not fit its schema: 422, in FastAPI's shape (`C39`).
+    /// The body does not fit its schema: 422 in FastAPI's shape (`C39`).
     #[error(transparent)]
     InvalidField(#[from] InvalidField),
     /// An entry of the allowlist is not a CIDR: 422 (`C42`).
@@ -33,37 +36,32 @@ pub enum KeyAdminError {
 }
 
 impl KeyAdminError {
-    /// The status of the answer.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Rejected(rejection) => rejection.kind().status(),
-            Self::InvalidName => StatusCode::BAD_REQUEST,
-            Self::InvalidField(_) | Self::InvalidCidr(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        }
-    }
-
-    /// The whole answer, in the contract's envelope.
+    /// Returns the response that the contract prescribes, with status, headers and body.
     ///
     /// ```
     /// use coverbase_auth::key_admin::KeyAdminError;
     ///
-    /// let answer = KeyAdminError::InvalidName.to_response();
-    /// assert_eq!(answer.status(), 400);
-    /// assert_eq!(answer.body(), r#"{"detail":{"code":"invalid_name","message":"Name cannot be empty."}}"#);
+    /// let response = KeyAdminError::InvalidName.to_response();
+    /// assert_eq!(response.status(), 400);
+    /// assert_eq!(response.body(), r#"{"detail":{"code":"invalid_name","message":"Name cannot be empty."}}"#);
     /// ```
     #[must_use]
     pub fn to_response(&self) -> Response<Bytes> {
-        let detail = match self {
+        let (status, detail) = match self {
             Self::Rejected(rejection) => return response::envelope(rejection.clone()),
-            Self::InvalidName => json!({"code": "invalid_name", "message": self.to_string()}),
-            Self::InvalidField(field) => json!([field.to_json()]),
+            Self::InvalidName => {
+                let detail = json!({"code": "invalid_name", "message": self.to_string()});
+                (StatusCode::BAD_REQUEST, detail)
+            }
+            Self::InvalidField(field) => (StatusCode::UNPROCESSABLE_ENTITY, json!([field])),
             Self::InvalidCidr(cidr) => {
-                json!({"error": "Invalid CIDR in api_ip_allowlist", "value": cidr.value()})
+                let error = "Invalid CIDR in api_ip_allowlist";
+                let detail = json!({"error": error, "value": cidr.value()});
+                (StatusCode::UNPROCESSABLE_ENTITY, detail)
             }
         };
         let mut response = Response::new(Bytes::from(json!({"detail": detail}).to_string()));
-        *response.status_mut() = self.status();
+        *response.status_mut() = status;
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, json);
         response
@@ -76,6 +74,7 @@ impl From<RejectionKind> for KeyAdminError {
     }
 }
 
+/// Logs the error and becomes a rejection of kind [`AuthUnavailable`](RejectionKind::AuthUnavailable).
 impl From<StoreError> for KeyAdminError {
     fn from(error: StoreError) -> Self {
         telemetry::store_failed(&error);
@@ -89,119 +88,71 @@ impl From<GeneratorUnavailable> for KeyAdminError {
     }
 }
 
-/// What is wrong with one field of a body, as FastAPI says it: where, what, and a type to switch on.
+/// A value of a request body that does not fit the schema. Serializes to one error of a FastAPI response: `loc`, `msg` and
+/// `type`.
 ///
 /// ```
 /// use coverbase_auth::key_admin::CreateKey;
 ///
 /// let error = CreateKey::from_json(b"{}").unwrap_err();
 /// assert_eq!(error.to_string(), "body.name: Field required");
+/// assert_eq!(serde_json::to_string(&error)?, r#"{"loc":["body","name"],"msg":"Field required","type":"missing"}"#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InvalidField {
-    path: Vec<PathSegment>,
-    kind: &'static str,
+    #[serde(rename = "loc")]
+    location: Vec<Segment>,
+    #[serde(rename = "msg")]
     message: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PathSegment {
-    Name(&'static str),
-    Position(usize),
+/// One step from the body to the invalid value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Segment {
+    Member(&'static str),
+    Item(usize),
 }
 
 impl InvalidField {
-    /// An error at `body` itself, or below it where [`at`](Self::at) says so.
-    fn body(kind: &'static str, message: impl Into<String>) -> Self {
+    /// An error of the body itself.
+    pub(super) fn new(kind: &'static str, message: impl Into<String>) -> Self {
         Self {
-            path: Vec::new(),
-            kind,
+            location: vec![Segment::Member("body")],
             message: message.into(),
+            kind,
         }
     }
 
-    /// The same error one level further in.
-    fn at(mut self, segment: PathSegment) -> Self {
-        self.path.insert(0, segment);
+    /// The same error in the member `name` of the body.
+    pub(super) fn in_member(mut self, name: &'static str) -> Self {
+        self.location.insert(1, Segment::Member(name));
         self
     }
 
-    pub(super) fn field(self, name: &'static str) -> Self {
-        self.at(PathSegment::Name(name))
-    }
-
-    pub(super) fn item(self, position: usize) -> Self {
-        self.at(PathSegment::Position(position))
-    }
-
-    pub(super) fn missing() -> Self {
-        Self::body("missing", "Field required")
-    }
-
-    pub(super) fn not_a_string() -> Self {
-        Self::body("string_type", "Input should be a valid string")
-    }
-
-    pub(super) fn not_a_list() -> Self {
-        Self::body("list_type", "Input should be a valid list")
-    }
-
-    pub(super) fn not_an_integer() -> Self {
-        Self::body("int_type", "Input should be a valid integer")
-    }
-
-    pub(super) fn below(least: u64) -> Self {
-        let message = format!("Input should be greater than or equal to {least}");
-        Self::body("greater_than_equal", message)
-    }
-
-    pub(super) fn above(most: u64) -> Self {
-        let message = format!("Input should be less than or equal to {most}");
-        Self::body("less_than_equal", message)
-    }
-
-    pub(super) fn name_too_long(most: usize) -> Self {
-        let message = format!("String should have at most {most} characters");
-        Self::body("string_too_long", message).field("name")
-    }
-
-    pub(super) fn name_with_nul() -> Self {
-        Self::body(
-            "string_pattern_mismatch",
-            "String should not contain U+0000",
-        )
-        .field("name")
-    }
-
-    pub(super) fn unknown_scope(position: usize, grantable: &Scopes) -> Self {
-        let names: Vec<_> = grantable.iter().map(|scope| format!("'{scope}'")).collect();
-        let message = format!("Input should be one of {}", names.join(", "));
-        Self::body("enum", message).item(position).field("scopes")
-    }
-
-    fn to_json(&self) -> Value {
-        let path = self.path.iter().map(|segment| match segment {
-            PathSegment::Name(name) => json!(name),
-            PathSegment::Position(position) => json!(position),
-        });
-        let loc: Vec<Value> = std::iter::once(json!("body")).chain(path).collect();
-        json!({"loc": loc, "msg": self.message, "type": self.kind})
+    /// The same error in an item of the list in the body, before [`in_member`](Self::in_member) names that list.
+    pub(super) fn in_item(mut self, position: usize) -> Self {
+        self.location.insert(1, Segment::Item(position));
+        self
     }
 }
 
 impl From<JsonError> for InvalidField {
     fn from(error: JsonError) -> Self {
-        Self::body("json_invalid", format!("JSON decode error: {error}"))
+        Self::new("json_invalid", format!("JSON decode error: {error}"))
     }
 }
 
-impl std::fmt::Display for InvalidField {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("body")?;
-        for segment in &self.path {
+impl fmt::Display for InvalidField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, segment) in self.location.iter().enumerate() {
             match segment {
-                PathSegment::Name(name) => write!(f, ".{name}")?,
-                PathSegment::Position(position) => write!(f, "[{position}]")?,
+                Segment::Member(name) if depth == 0 => f.write_str(name)?,
+                Segment::Member(name) => write!(f, ".{name}")?,
+                Segment::Item(position) => write!(f, "[{position}]")?,
             }
         }
         write!(f, ": {}", self.message)

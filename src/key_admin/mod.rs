@@ -1,8 +1,10 @@
-//! The life of a key: who may create, list, rotate and revoke, and what that does.
+//! The rules of the key lifecycle: who may create, list, rotate and revoke keys, and with what effect (`C18`–`C20`,
+//! `C38`–`C42`).
 //!
-//! [`KeyAdmin`] holds the rules and knows no framework; a [`KeyRegistry`] keeps the rows. What a client sends is read by
-//! [`CreateKey::from_json`] and its like, what it gets back are the values of this module, which serialize to the
-//! contract's answers.
+//! [`KeyAdmin`](crate::KeyAdmin) holds the rules and depends on no framework; a [`KeyRegistry`](crate::KeyRegistry) stores
+//! the rows. Requests are read by [`CreateKey::from_json`], [`RevokeKey::from_json`] and [`SetAllowlist::from_json`];
+//! responses are types of this module that serialize to the bodies of the contract. Imports `audit`, `response` and what is
+//! below them.
 
 pub(crate) mod admin;
 mod error;
@@ -12,6 +14,7 @@ mod name;
 mod request;
 mod response;
 
+#[cfg(feature = "axum")]
 pub(crate) use self::admin::KeyAdmin;
 pub use self::{
     error::{InvalidField, KeyAdminError},

@@ -1,86 +1,65 @@
 //! The names of keys.
 
-use std::borrow::Cow;
-
 use time::{Date, OffsetDateTime};
 
 use super::error::{InvalidField, KeyAdminError};
 
-/// In characters, not bytes (`C39`).
+/// The length limit of a name, in characters (`C39`).
 const MAX_LEN: usize = 200;
 
-/// The name as it is kept: trimmed, and neither empty nor too long (`C39`).
+/// Returns `name` trimmed.
+///
+/// # Errors
+///
+/// The trimmed name is empty, longer than 200 characters, or contains U+0000 (`C39`).
 pub(super) fn checked(name: &str) -> Result<&str, KeyAdminError> {
+    let invalid = |kind, message| InvalidField::new(kind, message).in_member("name");
     let name = name.trim();
     if name.is_empty() {
         return Err(KeyAdminError::InvalidName);
     }
     if name.chars().count() > MAX_LEN {
-        return Err(InvalidField::name_too_long(MAX_LEN).into());
+        let message = format!("String should have at most {MAX_LEN} characters");
+        return Err(invalid("string_too_long", message).into());
     }
-    // PostgreSQL keeps no text with a NUL in it, and one rule for every store is better than two.
+    // PostgreSQL cannot store U+0000. Other stores could, but the rule is the same for all of them.
     if name.contains('\0') {
-        return Err(InvalidField::name_with_nul().into());
+        let message = "String should not contain U+0000".to_owned();
+        return Err(invalid("string_pattern_mismatch", message).into());
     }
     Ok(name)
 }
 
-/// The name of a key that takes the place of one named `name` (`C40`): with ` (rotated YYYY-MM-DD)`, and from the second
-/// time of that day on with a number behind the date. An older suffix is replaced.
+/// Returns the name of the key that replaces the key `name`: with the suffix ` (rotated YYYY-MM-DD)`, from the second rotation
+/// of the day on ` (rotated YYYY-MM-DD n)`. An older suffix is replaced (`C40`).
 pub(super) fn rotated(name: &str, now: u64) -> String {
-    let today = utc_date(now);
+    let today = utc_date(now).to_string();
     match split_suffix(name) {
-        Some((base, suffix)) if suffix.date == today => {
-            format!(
-                "{base} (rotated {today} {})",
-                suffix.count.saturating_add(1)
-            )
+        Some((base, date, count)) if date == today => {
+            format!("{base} (rotated {today} {})", count.saturating_add(1))
         }
-        Some((base, _)) => format!("{base} (rotated {today})"),
+        Some((base, ..)) => format!("{base} (rotated {today})"),
         None => format!("{name} (rotated {today})"),
     }
 }
 
-struct Suffix<'a> {
-    date: Cow<'a, str>,
-    count: u64,
-}
-
-fn split_suffix(name: &str) -> Option<(&str, Suffix<'_>)> {
+/// Splits a name with such a suffix into the name before it, the date and the count.
+fn split_suffix(name: &str) -> Option<(&str, &str, u64)> {
     let (base, suffix) = name.strip_suffix(')')?.rsplit_once(" (rotated ")?;
     let (date, count) = match suffix.split_once(' ') {
         None => (suffix, 1),
         Some((date, count)) => (date, count.parse().ok().filter(|count| *count >= 2)?),
     };
-    is_date(date).then_some((
-        base,
-        Suffix {
-            date: date.into(),
-            count,
-        },
-    ))
+    let shape = date.bytes().map(|byte| match byte {
+        b'0'..=b'9' => b'0',
+        other => other,
+    });
+    shape.eq(*b"0000-00-00").then_some((base, date, count))
 }
 
-fn is_date(text: &str) -> bool {
-    text.len() == "2026-11-24".len()
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(position, byte)| match position {
-                4 | 7 => byte == b'-',
-                _ => byte.is_ascii_digit(),
-            })
-}
-
-fn utc_date(unix_seconds: u64) -> String {
+fn utc_date(unix_seconds: u64) -> Date {
     let seconds = i64::try_from(unix_seconds).unwrap_or(i64::MAX);
-    let date = OffsetDateTime::from_unix_timestamp(seconds).map_or(Date::MAX, OffsetDateTime::date);
-    format!(
-        "{:04}-{:02}-{:02}",
-        date.year(),
-        u8::from(date.month()),
-        date.day()
-    )
+    OffsetDateTime::from_unix_timestamp(seconds).map_or(Date::MAX, OffsetDateTime::date)
 }
 
 #[cfg(test)]
@@ -92,7 +71,7 @@ mod tests {
 
     // C40
     #[test]
-    fn a_suffix_is_added_counted_and_replaced() {
+    fn rotation_suffix_is_added_counted_and_replaced() {
         for (name, now, expected) in [
             ("ci", NOON, "ci (rotated 2026-11-24)"),
             ("ci (rotated 2026-11-24)", NOON, "ci (rotated 2026-11-24 2)"),
@@ -129,7 +108,7 @@ mod tests {
 
     // C39
     #[test]
-    fn a_name_is_trimmed_and_bounded() {
+    fn name_is_trimmed_and_bounded() {
         assert_eq!(checked("  ci \u{a0}\n").ok(), Some("ci"));
         assert_eq!(checked(&"é".repeat(200)).ok(), Some(&*"é".repeat(200)));
         for empty in ["", "   ", "\t\n\r ", "\u{a0}", "\u{2003}"] {

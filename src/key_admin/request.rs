@@ -1,4 +1,4 @@
-//! What clients send, read strictly: a name that occurs twice is refused, and what the schema does not name is ignored.
+//! Request bodies. They are read strictly: a duplicate member name is an error at every depth. Unknown members are ignored.
 
 use super::error::InvalidField;
 use crate::json::{self, Number, Object, Value};
@@ -6,20 +6,22 @@ use crate::json::{self, Number, Object, Value};
 /// The longest lifetime of a key, in seconds: a hundred years of 365 days (`C39`).
 const MAX_LIFETIME: u64 = 3_153_600_000;
 
-/// `POST /v1/api-keys` (`C39`).
+/// The body of `POST /v1/api-keys` (`C39`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct CreateKey {
-    /// What its owner calls it, not yet trimmed.
+    /// The name, up to 200 characters. White space around it is removed.
     pub name: String,
-    /// Its lifetime in seconds; `None`: it does not expire.
+    /// The lifetime in seconds, 1 to 3,153,600,000. Without it the key does not expire.
     pub seconds_until_expiration: Option<u64>,
-    /// The names of the scopes to be granted.
+    /// The names of the scopes to grant.
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub scopes: Vec<String>,
 }
 
 impl CreateKey {
-    /// A key without scopes that does not expire.
+    /// Creates a request for a key without scopes that does not expire.
     ///
     /// ```
     /// use coverbase_auth::key_admin::CreateKey;
@@ -34,143 +36,135 @@ impl CreateKey {
         }
     }
 
-    /// Reads a request's body.
-    ///
-    /// ```
-    /// use coverbase_auth::key_admin::CreateKey;
-    ///
-    /// let request = CreateKey::from_json(br#"{"name": "ci", "scopes": ["audit:read"]}"#)?;
-    /// assert_eq!(request.scopes, ["audit:read"]);
-    /// # Ok::<(), coverbase_auth::key_admin::InvalidField>(())
-    /// ```
+    /// Reads a request body.
     ///
     /// # Errors
     ///
-    /// The first field that does not fit the schema.
+    /// The body does not fit the schema; the error names the first such member.
     pub fn from_json(body: &[u8]) -> Result<Self, InvalidField> {
         let mut body = object(body)?;
-        let name = body.remove("name").ok_or_else(InvalidField::missing);
-        let lifetime = body.remove("seconds_until_expiration");
-        let scopes = body.remove("scopes");
         Ok(Self {
-            name: name.and_then(string).map_err(|error| error.field("name"))?,
-            seconds_until_expiration: given(lifetime)
-                .map(lifetime_seconds)
-                .transpose()
-                .map_err(|error| error.field("seconds_until_expiration"))?,
-            scopes: given(scopes)
-                .map(strings)
-                .transpose()
-                .map_err(|error| error.field("scopes"))?
-                .unwrap_or_default(),
+            name: required(&mut body, "name", string)?,
+            seconds_until_expiration: optional(&mut body, "seconds_until_expiration", lifetime)?,
+            scopes: optional(&mut body, "scopes", strings)?.unwrap_or_default(),
         })
     }
 }
 
-/// `POST /v1/api-keys/{id}/revoke` (`C41`).
+/// The body of `POST /v1/api-keys/{id}/revoke` (`C41`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct RevokeKey {
-    /// Why, for the audit log.
+    /// The reason, for the audit log.
     pub reason: Option<String>,
 }
 
 impl RevokeKey {
-    /// Reads a request's body, which may be empty.
-    ///
-    /// ```
-    /// use coverbase_auth::key_admin::RevokeKey;
-    ///
-    /// assert_eq!(RevokeKey::from_json(b"")?.reason, None);
-    /// assert_eq!(RevokeKey::from_json(br#"{"reason": "leaked"}"#)?.reason.as_deref(), Some("leaked"));
-    /// # Ok::<(), coverbase_auth::key_admin::InvalidField>(())
-    /// ```
+    /// Reads a request body. An empty body is a request without a reason.
     ///
     /// # Errors
     ///
-    /// The first field that does not fit the schema.
+    /// The body does not fit the schema; the error names the first such member.
     pub fn from_json(body: &[u8]) -> Result<Self, InvalidField> {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        let reason = given(object(body)?.remove("reason")).map(string);
-        let reason = reason.transpose().map_err(|error| error.field("reason"))?;
+        let reason = optional(&mut object(body)?, "reason", string)?;
         Ok(Self { reason })
     }
 }
 
-/// `POST /v1/org/{id}` (`C42`).
-///
-/// ```
-/// use coverbase_auth::key_admin::SetAllowlist;
-///
-/// let request = SetAllowlist::from_json(br#"{"api_ip_allowlist": ["192.0.2.0/24"]}"#)?;
-/// assert_eq!(request.api_ip_allowlist, ["192.0.2.0/24"]);
-/// # Ok::<(), coverbase_auth::key_admin::InvalidField>(())
-/// ```
+/// The body of `POST /v1/org/{id}` (`C42`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct SetAllowlist {
-    /// The CIDRs as the client wrote them.
+    /// Networks in CIDR notation, or addresses. An empty list lifts the restriction.
     pub api_ip_allowlist: Vec<String>,
 }
 
 impl SetAllowlist {
-    /// Reads a request's body.
+    /// Reads a request body.
     ///
     /// # Errors
     ///
-    /// The first field that does not fit the schema.
+    /// The body does not fit the schema; the error names the first such member.
     pub fn from_json(body: &[u8]) -> Result<Self, InvalidField> {
-        let entries = object(body)?.remove("api_ip_allowlist");
-        let entries = entries.ok_or_else(InvalidField::missing).and_then(strings);
-        Ok(Self {
-            api_ip_allowlist: entries.map_err(|error| error.field("api_ip_allowlist"))?,
-        })
+        let api_ip_allowlist = required(&mut object(body)?, "api_ip_allowlist", strings)?;
+        Ok(Self { api_ip_allowlist })
     }
 }
 
 fn object(body: &[u8]) -> Result<Object<'_>, InvalidField> {
     if body.is_empty() {
-        return Err(InvalidField::missing());
+        return Err(missing());
     }
     Ok(json::parse_object(body)?)
 }
 
-/// An optional field that is `null` is one that is not there.
-fn given(field: Option<Value<'_>>) -> Option<Value<'_>> {
-    field.filter(|value| !matches!(value, Value::Null))
+/// Reads a member that the schema requires.
+fn required<T>(
+    body: &mut Object<'_>,
+    name: &'static str,
+    read: impl FnOnce(Value<'_>) -> Result<T, InvalidField>,
+) -> Result<T, InvalidField> {
+    let value = body.remove(name).ok_or_else(missing);
+    value.and_then(read).map_err(|error| error.in_member(name))
+}
+
+/// Reads a member that may be absent. `null` counts as absent.
+fn optional<T>(
+    body: &mut Object<'_>,
+    name: &'static str,
+    read: impl FnOnce(Value<'_>) -> Result<T, InvalidField>,
+) -> Result<Option<T>, InvalidField> {
+    match body.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => read(value).map(Some).map_err(|error| error.in_member(name)),
+    }
+}
+
+fn missing() -> InvalidField {
+    InvalidField::new("missing", "Field required")
 }
 
 fn string(value: Value<'_>) -> Result<String, InvalidField> {
     match value {
         Value::String(text) => Ok(text.into_owned()),
-        _ => Err(InvalidField::not_a_string()),
+        _ => invalid("string_type", "Input should be a valid string"),
     }
 }
 
 fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
     let Value::Array(items) = value else {
-        return Err(InvalidField::not_a_list());
+        return invalid("list_type", "Input should be a valid list");
     };
     let items = items.into_iter().enumerate();
     items
-        .map(|(position, item)| string(item).map_err(|error| error.item(position)))
+        .map(|(position, item)| string(item).map_err(|error| error.in_item(position)))
         .collect()
 }
 
-/// A whole number, also written `60.0`, from 1 to a hundred years.
-fn lifetime_seconds(value: Value<'_>) -> Result<u64, InvalidField> {
-    let seconds = value.as_number().and_then(Number::as_whole);
-    let seconds = seconds.ok_or_else(InvalidField::not_an_integer)?;
+/// Reads a whole number of seconds, which may be written as `60.0` or `6e1`.
+fn lifetime(value: Value<'_>) -> Result<u64, InvalidField> {
+    let Some(seconds) = value.as_number().and_then(Number::as_whole) else {
+        return invalid("int_type", "Input should be a valid integer");
+    };
     if seconds < 1.0 {
-        return Err(InvalidField::below(1));
+        let message = "Input should be greater than or equal to 1";
+        return invalid("greater_than_equal", message);
     }
     if seconds > MAX_LIFETIME as f64 {
-        return Err(InvalidField::above(MAX_LIFETIME));
+        let message = format!("Input should be less than or equal to {MAX_LIFETIME}");
+        return invalid("less_than_equal", message);
     }
-    // Between the bounds every whole number is exact.
+    // An `f64` represents each whole number between the bounds exactly.
     Ok(seconds as u64)
+}
+
+fn invalid<T>(kind: &'static str, message: impl Into<String>) -> Result<T, InvalidField> {
+    Err(InvalidField::new(kind, message))
 }
 
 #[cfg(test)]
@@ -185,7 +179,7 @@ mod tests {
 
     // C39
     #[test]
-    fn a_body_that_fits_is_read() {
+    fn body_that_fits_is_read() {
         let body = br#"{"name":"ci","seconds_until_expiration":60,"scopes":["a","b"],"org_id":"org_other"}"#;
         let expected = CreateKey {
             name: "ci".to_owned(),
@@ -199,7 +193,7 @@ mod tests {
 
     // C39
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn body_that_does_not_fit_is_rejected_with_its_field() {
         for (body, expected) in [
             ("", "body: Field required"),
             ("{", "body: JSON decode error: not a JSON object"),
@@ -228,7 +222,7 @@ mod tests {
 
     // C39
     #[test]
-    fn a_lifetime_is_a_whole_number_within_a_hundred_years() {
+    fn lifetime_is_a_whole_number_of_seconds_up_to_a_hundred_years() {
         let with =
             |lifetime: &str| format!(r#"{{"name":"a","seconds_until_expiration":{lifetime}}}"#);
         for (lifetime, seconds) in [

@@ -1,44 +1,38 @@
-//! What clients get back. Times are Unix seconds.
+//! Response bodies. Times are Unix seconds.
 
-use serde::{Serialize, Serializer, ser::SerializeSeq};
+use serde::{Serialize, Serializer};
 
 use crate::{
     client_ip::IpAllowlist,
     credential::{ApiKey, KeyId},
     key_store::KeyRecord,
-    principal::{OrgId, Scopes},
+    principal::{OrgId, Scope, Scopes},
 };
 
-/// A key as its organization sees it: everything but the secret (`C38`).
-///
-/// ```
-/// use coverbase_auth::{KeyId, key_admin::KeySummary};
-///
-/// /// What an administrator may want to revoke.
-/// fn never_used(keys: &[KeySummary]) -> Vec<&KeyId> {
-///     keys.iter().filter(|key| key.last_used_at.is_none() && !key.revoked).map(|key| &key.id).collect()
-/// }
-/// ```
+/// An API key without its secret (`C38`).
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ApiKey))]
 #[non_exhaustive]
 pub struct KeySummary {
     /// The public id.
     #[serde(serialize_with = "key_id")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: KeyId,
-    /// What its owner calls it.
+    /// The name.
     pub name: String,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: u64,
-    /// When it last opened a request.
+    /// The time of the last authenticated request.
     pub last_used_at: Option<u64>,
-    /// Whether it has been revoked.
+    /// Whether the key is revoked.
     pub revoked: bool,
-    /// Whether its lifetime is over.
+    /// Whether the key is expired.
     pub expired: bool,
-    /// What it may do.
+    /// The scopes; empty when the key is revoked.
     #[serde(serialize_with = "scopes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub scopes: Scopes,
-    /// The user who made it; `null` where a key did.
+    /// The user who created the key; `null` if another key created it.
     pub created_by_clerk_user_id: Option<String>,
 }
 
@@ -57,35 +51,26 @@ impl KeySummary {
     }
 }
 
-/// A new key with its secret, which is shown this once (`C39`).
-///
-/// Serializing it writes the secret: an answer that holds it carries `Cache-Control: no-store`. `Debug` does not.
-///
-/// ```
-/// use coverbase_auth::key_admin::CreatedKey;
-/// use http::{Response, header::CACHE_CONTROL};
-///
-/// fn answer(created: &CreatedKey) -> serde_json::Result<Response<String>> {
-///     let mut response = Response::new(serde_json::to_string(created)?);
-///     response.headers_mut().insert(CACHE_CONTROL, "no-store".parse().unwrap());
-///     Ok(response)
-/// }
-/// ```
+/// A new API key with its secret, which is shown only once (`C39`). A response with it carries `Cache-Control: no-store`.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CreatedApiKey))]
 #[non_exhaustive]
 pub struct CreatedKey {
     /// The public id.
     #[serde(serialize_with = "key_id")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: KeyId,
-    /// What its owner calls it.
+    /// The name.
     pub name: String,
-    /// The whole key.
+    /// The secret: the whole key.
     #[serde(serialize_with = "secret")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub secret: ApiKey,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: u64,
-    /// What it may do.
+    /// The scopes.
     #[serde(serialize_with = "scopes")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub scopes: Scopes,
 }
 
@@ -101,50 +86,28 @@ impl CreatedKey {
     }
 }
 
-/// A key that took another's place, with its secret, which is shown this once (`C40`).
-///
-/// ```
-/// use coverbase_auth::key_admin::RotatedKey;
-///
-/// fn line_in_a_log(rotated: &RotatedKey) -> String {
-///     format!("{} took the place of {}", rotated.created.id, rotated.revoked_id)
-/// }
-/// ```
+/// The API key that a rotation created, with its secret, which is shown only once (`C40`).
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RotatedApiKey))]
 #[non_exhaustive]
 pub struct RotatedKey {
     /// The new key.
     #[serde(flatten)]
     pub created: CreatedKey,
-    /// The public id of the old one.
+    /// The public id of the key that the rotation revoked.
     #[serde(serialize_with = "key_id")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub revoked_id: KeyId,
 }
 
-impl RotatedKey {
-    pub(super) fn new(record: &KeyRecord, secret: ApiKey, revoked_id: &KeyId) -> Self {
-        Self {
-            created: CreatedKey::new(record, secret),
-            revoked_id: revoked_id.clone(),
-        }
-    }
-}
-
 /// An organization (`C42`).
-///
-/// ```
-/// use coverbase_auth::key_admin::Organization;
-///
-/// fn is_restricted(organization: &Organization) -> bool {
-///     !organization.api_ip_allowlist.is_empty()
-/// }
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Organization {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// From where its keys may be used, in canonical form; empty: from everywhere.
+    /// The networks that API keys can be used from, in canonical form; empty when unrestricted.
     pub api_ip_allowlist: Vec<String>,
 }
 
@@ -166,9 +129,5 @@ fn secret<S: Serializer>(secret: &ApiKey, serializer: S) -> Result<S::Ok, S::Err
 }
 
 fn scopes<S: Serializer>(scopes: &Scopes, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut list = serializer.serialize_seq(None)?;
-    for scope in scopes.iter() {
-        list.serialize_element(scope.as_str())?;
-    }
-    list.end()
+    serializer.collect_seq(scopes.iter().map(Scope::as_str))
 }

@@ -481,7 +481,7 @@ async fn rejected_grpc_call_is_recorded_with_the_status_of_its_rejection() {
     }
 }
 
-/// A log whose store works again from `up_at` on.
+/// A store that fails until `up_at`.
 #[derive(Debug, Clone)]
 struct Flapping {
     log: MemoryAuditLog,
@@ -535,9 +535,9 @@ async fn total(log: &impl AuditLog) -> u64 {
     log.query(&ORG.into(), &query).await.unwrap().total
 }
 
-// C35: the store is away for ten seconds, in each way there is.
+// C35: an outage of ten seconds, with each kind of fault.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_down_slows_no_call_down() {
+async fn store_outage_does_not_delay_calls() {
     for fault in [Fault::Fails, Fault::Hangs, Fault::Panics] {
         let store_of_records = Flapping::down_for(Duration::from_secs(10), fault);
         let queue = AuditQueue::spawn_with_capacity(store_of_records.clone(), 100);
@@ -545,7 +545,7 @@ async fn a_store_that_is_down_slows_no_call_down() {
             .with_audit(queue.clone())
             .layer(service_fn(empty));
 
-        // Ten calls a second, for ten seconds and five more.
+        // Ten calls per second, until five seconds after the outage.
         for _ in 0..150 {
             let before = Instant::now();
             let answer = stack.clone().oneshot(bearer(KEY)).await.unwrap();
@@ -558,7 +558,7 @@ async fn a_store_that_is_down_slows_no_call_down() {
         assert_eq!(
             written + dropped,
             150,
-            "{fault:?}: each is written or counted"
+            "{fault:?}: each record is written or counted as dropped"
         );
         assert!(
             (100..150).contains(&written),
@@ -566,9 +566,9 @@ async fn a_store_that_is_down_slows_no_call_down() {
         );
         assert_eq!(queue.depth(), 0);
         let attempts = store_of_records.attempts.load(Ordering::Relaxed);
-        assert!(attempts < 100, "{fault:?}: it is not besieged: {attempts}");
+        assert!(attempts < 100, "{fault:?}: {attempts} attempts");
 
-        // And from then on nothing is lost.
+        // After the outage no record is dropped.
         for _ in 0..100 {
             stack.clone().oneshot(bearer(KEY)).await.unwrap();
         }
@@ -578,9 +578,9 @@ async fn a_store_that_is_down_slows_no_call_down() {
     }
 }
 
-// C35: a service that stops has written what was queued.
+// C35
 #[tokio::test(start_paused = true)]
-async fn shutdown_drains() {
+async fn shutdown_writes_the_queued_records() {
     let log = MemoryAuditLog::new();
     let queue = AuditQueue::spawn(log.clone());
     let stack = CoverbaseAuthLayer::new(store(record()))
@@ -594,12 +594,16 @@ async fn shutdown_drains() {
 
     queue.shutdown().await;
     stack.oneshot(bearer(KEY)).await.unwrap();
-    assert_eq!((total(&log).await, queue.dropped()), (1_000, 1), "too late");
+    assert_eq!(
+        (total(&log).await, queue.dropped()),
+        (1_000, 1),
+        "after shutdown"
+    );
 }
 
-// C35: nor does a store that is down keep it from stopping.
+// C35
 #[tokio::test(start_paused = true)]
-async fn shutdown_ends() {
+async fn shutdown_during_an_outage_ends_within_its_deadline() {
     for fault in [Fault::Fails, Fault::Hangs, Fault::Panics] {
         let down = Flapping::down_for(Duration::from_secs(3_600), fault);
         let queue = AuditQueue::spawn(down.clone());
@@ -616,11 +620,11 @@ async fn shutdown_ends() {
     }
 }
 
-/// A store that will never take the records of one organization, nor any beside them.
+/// A store that rejects every batch with a record of one organization.
 #[derive(Debug, Clone)]
 struct Picky {
     log: MemoryAuditLog,
-    refused: &'static str,
+    rejected: &'static str,
 }
 
 #[async_trait]
@@ -628,7 +632,7 @@ impl AuditStore for Picky {
     async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
         if batch
             .iter()
-            .any(|record| *record.org_id() == self.refused.into())
+            .any(|record| *record.org_id() == self.rejected.into())
         {
             return Err(StoreError::new("invalid byte sequence"));
         }
@@ -643,14 +647,14 @@ impl AuditLog for Picky {
     }
 }
 
-// C34: what cannot be stored takes nothing else with it, and holds nothing up.
+// C34
 #[tokio::test(start_paused = true)]
-async fn a_record_that_is_never_taken_is_the_only_one_that_is_lost() {
+async fn record_that_the_store_always_rejects_is_the_only_one_dropped() {
     const STRANGE: &str = "org_strange";
 
     let picky = Picky {
         log: MemoryAuditLog::new(),
-        refused: STRANGE,
+        rejected: STRANGE,
     };
     let queue = AuditQueue::spawn(picky.clone());
     let stack_of = |org_id: &str| {
@@ -663,8 +667,8 @@ async fn a_record_that_is_never_taken_is_the_only_one_that_is_lost() {
         stack.clone().oneshot(bearer(KEY)).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(600)).await;
-    assert_eq!(total(&picky.log).await, 597, "all others");
-    // The rest is given up when the store goes on to take what comes after it.
+    assert_eq!(total(&picky.log).await, 597, "the other records");
+    // The rejected records are dropped after further records have been accepted.
     for _ in 0..30 {
         good.clone().oneshot(bearer(KEY)).await.unwrap();
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -673,9 +677,8 @@ async fn a_record_that_is_never_taken_is_the_only_one_that_is_lost() {
     assert_eq!(queue.depth(), 0);
 }
 
-// Its twin: of what a store that is down refuses nothing is lost, however long it is down.
 #[tokio::test(start_paused = true)]
-async fn a_record_waits_for_its_store_for_an_hour() {
+async fn outage_of_an_hour_drops_no_record() {
     for fault in [Fault::Fails, Fault::Hangs] {
         let down = Flapping::down_for(Duration::from_secs(3_600), fault);
         let queue = AuditQueue::spawn(down.clone());
@@ -688,15 +691,14 @@ async fn a_record_waits_for_its_store_for_an_hour() {
         let attempts = down.attempts.load(Ordering::Relaxed);
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!((total(&down).await, queue.dropped()), (360, 0), "{fault:?}");
-        // What has waited is written by batches, and not one by one.
+        // The records are written in batches, not one by one.
         let attempts = down.attempts.load(Ordering::Relaxed) - attempts;
         assert!(attempts < 300, "{fault:?}: {attempts}");
     }
 }
 
-// A store that fails every other time loses nothing.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_flaps_loses_nothing() {
+async fn store_that_fails_two_of_three_times_drops_no_record() {
     #[derive(Debug, Clone, Default)]
     struct EveryThird(MemoryAuditLog, Arc<AtomicUsize>);
 
@@ -729,8 +731,32 @@ async fn a_store_that_flaps_loses_nothing() {
     assert_eq!((total(&flapping).await, queue.dropped()), (1_000, 0));
 }
 
+// C35: the log says that records are dropped, but not for each record.
+#[test]
+fn full_queue_is_logged_once() {
+    let lines = log_of(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        runtime.unwrap().block_on(async {
+            let down = Flapping::down_for(Duration::from_secs(3_600), Fault::Hangs);
+            let queue = AuditQueue::spawn_with_capacity(down, 1);
+            let auth = CoverbaseAuthLayer::new(store(record()));
+            let stack = auth.with_audit(queue.clone()).layer(service_fn(empty));
+            for _ in 0..5 {
+                stack.clone().oneshot(bearer(KEY)).await.unwrap();
+            }
+            assert_eq!((queue.depth(), queue.dropped()), (1, 4));
+        });
+    });
+    let dropped = lines
+        .iter()
+        .filter(|line| line.text.contains("audit records"));
+    assert_eq!(dropped.count(), 1, "{lines:?}");
+}
+
 #[tokio::test(start_paused = true)]
-async fn the_writer_ends_with_the_last_handle() {
+async fn writer_ends_when_the_last_handle_is_dropped() {
     let log = MemoryAuditLog::new();
     let queue = AuditQueue::spawn(log.clone());
     let auth = CoverbaseAuthLayer::new(store(record()));

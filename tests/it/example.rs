@@ -1,4 +1,4 @@
-//! The example service as its users meet it: a program with flags, output, an exit code and a port.
+//! The example service as a program: flags, output, exit code and port.
 
 use std::{
     env, fs,
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::program::{Server, get, post, program, scratch};
 
-/// What the program says when it does not start.
-fn refusal(flags: &[&str], variables: &[(&str, &str)]) -> String {
+/// Returns the error message of the program, which must not start.
+fn start_error(flags: &[&str], variables: &[(&str, &str)]) -> String {
     let output = program(flags, variables).output().unwrap();
     let Output {
         status,
@@ -30,7 +30,7 @@ fn refusal(flags: &[&str], variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn without_a_key_set_it_prints_an_administrator_good_for_an_hour() {
+fn program_without_a_key_set_prints_an_admin_token() {
     let server = Server::start(&[]);
     let token = server.token();
     assert_eq!(server.authtest(&token), 200);
@@ -49,14 +49,14 @@ fn without_a_key_set_it_prints_an_administrator_good_for_an_hour() {
         .1;
     assert_eq!(spoofed, json!({"client_ip": "127.0.0.1"}));
 
-    // Another start, another key.
+    // Each start creates a new signing key.
     assert_eq!(Server::start(&[]).authtest(&token), 401);
 }
 
-// T15: `KeySet::url` trusts whom the system trusts, and nobody else.
+// T15: `KeySet::url` trusts the root certificates of the system only.
 #[cfg(feature = "jwks")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_set_over_https_is_trusted_by_the_system_s_roots() {
+async fn key_set_url_is_verified_with_the_system_roots() {
     use crate::key_server::{KeyServer, Reply};
 
     let issuer = TestIssuer::new("https://clerk.example.com");
@@ -80,10 +80,9 @@ async fn a_key_set_over_https_is_trusted_by_the_system_s_roots() {
     }
 }
 
-// Pasted into a shell from the first line to the last: the answers, in order.
 #[test]
 #[ignore = "needs curl: tests/run"]
-fn every_printed_line_works_when_pasted() {
+fn printed_commands_work_in_a_shell() {
     let server = Server::start(&[]);
     let printed = server.printed();
     let lines: Vec<_> = printed
@@ -138,7 +137,7 @@ fn every_printed_line_works_when_pasted() {
     }
 }
 
-/// A key set in a file, with its issuer.
+/// Returns an issuer and a file with its key set.
 fn issuer() -> (TestIssuer, PathBuf) {
     let issuer = TestIssuer::new("https://clerk.example.test");
     let jwks = scratch("jwks.json");
@@ -146,9 +145,9 @@ fn issuer() -> (TestIssuer, PathBuf) {
     (issuer, jwks)
 }
 
-// C11–C14: by flags, and by variables.
+// C11–C14
 #[test]
-fn a_key_set_an_issuer_and_authorized_parties_are_given_by_flag_or_variable() {
+fn session_token_options_are_read_from_flags_or_variables() {
     let (issuer, jwks) = issuer();
     let jwks = jwks.to_str().unwrap();
     let (iss, one, two) = (
@@ -186,7 +185,7 @@ fn a_key_set_an_issuer_and_authorized_parties_are_given_by_flag_or_variable() {
                 200
             );
         }
-        for refused in [
+        for invalid in [
             issuer
                 .token()
                 .with_claim("azp", "https://three.example")
@@ -199,20 +198,20 @@ fn a_key_set_an_issuer_and_authorized_parties_are_given_by_flag_or_variable() {
                 .sign(),
             TestIssuer::new(iss).token().with_claim("azp", one).sign(),
         ] {
-            assert_eq!(server.authtest(&refused), 401);
+            assert_eq!(server.authtest(&invalid), 401);
         }
         let first_line = format!("listening on http://{}\n", server.address);
         let printed = server.printed();
         assert!(printed.starts_with(&first_line), "{printed}");
         assert!(
             !printed.contains("TOKEN="),
-            "whoever brings keys needs no token"
+            "no token is printed with a given key set"
         );
     }
 }
 
 #[test]
-fn a_token_of_its_own_names_the_issuer_and_the_first_party() {
+fn printed_token_has_the_issuer_and_the_first_authorized_party() {
     let server = Server::start(&[
         "--issuer",
         "https://mine.example",
@@ -224,7 +223,7 @@ fn a_token_of_its_own_names_the_issuer_and_the_first_party() {
 
 // C25
 #[test]
-fn proxies_are_trusted_by_flag_or_variable_and_the_flag_wins() {
+fn trusted_proxies_flag_overrides_the_variable() {
     let any_port = ["--listen", "127.0.0.1:0"];
     let one = ["--listen", "127.0.0.1:0", "--trusted-proxies", "1"];
     for (flags, variable, expected) in [
@@ -243,7 +242,7 @@ fn proxies_are_trusted_by_flag_or_variable_and_the_flag_wins() {
 }
 
 #[test]
-fn a_value_that_cannot_be_used_is_named() {
+fn invalid_value_is_named_in_the_error() {
     for (flag, variable, value) in [
         ("--store", "COVERBASE_STORE", "nonsense"),
         ("--listen", "COVERBASE_LISTEN", "localhost"),
@@ -251,23 +250,23 @@ fn a_value_that_cannot_be_used_is_named() {
         ("--trusted-proxies", "COVERBASE_TRUSTED_PROXIES", "-1"),
         ("--trusted-proxies", "COVERBASE_TRUSTED_PROXIES", "one"),
     ] {
-        let by_flag = refusal(&[&format!("{flag}={value}")], &[]);
-        let by_variable = refusal(&[], &[(variable, value)]);
+        let by_flag = start_error(&[&format!("{flag}={value}")], &[]);
+        let by_variable = start_error(&[], &[(variable, value)]);
         for error in [by_flag, by_variable] {
             assert!(error.contains(value) && error.contains(flag), "{error}");
         }
     }
     assert!(
-        refusal(&["--store", "nonsense"], &[]).contains("`redb://PATH`"),
-        "what there is"
+        start_error(&["--store", "nonsense"], &[]).contains("`redb://PATH`"),
+        "the error lists the valid forms"
     );
-    refusal(&["--store", "redb://"], &[]);
-    refusal(&["--store", "redb:keys.redb"], &[]);
-    assert!(refusal(&["--nonsense"], &[]).contains("--nonsense"));
+    start_error(&["--store", "redb://"], &[]);
+    start_error(&["--store", "redb:keys.redb"], &[]);
+    assert!(start_error(&["--nonsense"], &[]).contains("--nonsense"));
 }
 
 #[test]
-fn a_key_set_that_cannot_be_used_is_named_with_the_reason() {
+fn invalid_key_set_is_named_with_the_reason() {
     let garbage = scratch("garbage.json");
     fs::write(&garbage, "not json").unwrap();
     let empty = scratch("empty.json");
@@ -283,8 +282,8 @@ fn a_key_set_that_cannot_be_used_is_named_with_the_reason() {
     ] {
         let file = file.to_str().unwrap();
         for error in [
-            refusal(&["--listen", "127.0.0.1:0", "--jwks", file], &[]),
-            refusal(&["--listen", "127.0.0.1:0"], &[("COVERBASE_JWKS", file)]),
+            start_error(&["--listen", "127.0.0.1:0", "--jwks", file], &[]),
+            start_error(&["--listen", "127.0.0.1:0"], &[("COVERBASE_JWKS", file)]),
         ] {
             assert!(error.contains(file) && error.contains(reason), "{error}");
         }
@@ -292,19 +291,19 @@ fn a_key_set_that_cannot_be_used_is_named_with_the_reason() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
+fn port_in_use_is_named_in_the_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let error = refusal(&["--listen", &address], &[]);
+    let error = start_error(&["--listen", &address], &[]);
     assert!(
         error.contains(&format!("cannot listen on {address}: ")),
         "{error}"
     );
 }
 
-// By default in a file, which outlives the service; what it writes behind is there after a stop.
+// The default store is a file.
 #[test]
-fn keys_their_last_use_and_the_audit_log_survive_a_restart() {
+fn keys_last_use_and_audit_log_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (issuer, jwks) = issuer();
     let jwks = jwks.to_str().unwrap();
@@ -342,7 +341,7 @@ fn keys_their_last_use_and_the_audit_log_survive_a_restart() {
 }
 
 #[test]
-fn a_store_that_cannot_be_opened_is_named_with_the_fix() {
+fn store_that_cannot_be_opened_is_named_with_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     let url = |name: &str| format!("redb://{}", folder.path().join(name).display());
     let in_use = url("keys.redb");
@@ -353,15 +352,14 @@ fn a_store_that_cannot_be_opened_is_named_with_the_fix() {
         (url("notes.txt"), "name another file"),
         (url("no/such/folder/keys.redb"), "the folder must exist"),
     ] {
-        let error = refusal(&["--listen", "127.0.0.1:0", "--store", &store], &[]);
+        let error = start_error(&["--listen", "127.0.0.1:0", "--store", &store], &[]);
         let path = store.strip_prefix("redb://").unwrap();
         assert!(error.contains(path) && error.contains(fix), "{error}");
     }
 }
 
-// SIGTERM, and Ctrl-C, which is SIGINT.
 #[test]
-fn a_signal_stops_it_cleanly() {
+fn sigterm_and_sigint_stop_the_program_cleanly() {
     for signal in ["TERM", "INT"] {
         let (status, took) = Server::start(&[]).stop(signal);
         assert_eq!(status.code(), Some(0), "{signal}: {status}");
@@ -370,7 +368,7 @@ fn a_signal_stops_it_cleanly() {
 }
 
 #[test]
-fn no_client_keeps_it_from_stopping() {
+fn stalled_client_does_not_prevent_a_stop() {
     let whole = "GET /v1/utils/authtest HTTP/1.1\r\nhost: x\r\n\r\n";
     for (kept, sent) in [
         ("silent", ""),
@@ -392,7 +390,7 @@ fn no_client_keeps_it_from_stopping() {
             BufReader::new(&stream).read_line(&mut line).unwrap();
             assert_eq!(line, "HTTP/1.1 200 OK\r\n");
         }
-        // So that the connection has been accepted when the signal comes.
+        // Ensures that the connection is accepted before the signal.
         assert_eq!(server.authtest("ak_live_unknown"), 401);
         let (status, took) = server.stop("TERM");
         assert_eq!(status.code(), Some(0), "{kept}: {status}");
@@ -401,7 +399,7 @@ fn no_client_keeps_it_from_stopping() {
 }
 
 #[test]
-fn a_reader_who_hangs_up_after_the_first_line_does_not_end_it() {
+fn closed_stdout_does_not_stop_the_program() {
     let mut child = program(&["--listen", "127.0.0.1:0"], &[])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

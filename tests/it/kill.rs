@@ -1,5 +1,5 @@
-//! The service is killed in the middle of its work, over and over (T21): a rotation is done or not begun, and what was
-//! answered is there.
+//! Kills the service during its work, many times (T21): every rotation is complete or has not happened, and every change
+//! that was answered is stored.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,20 +14,20 @@ use serde_json::{Value, json};
 
 use crate::program::{Server, get, post, scratch};
 
-/// How often the service is killed, unless `COVERBASE_KILLS` names another number.
+/// The number of kills, unless `COVERBASE_KILLS` sets another.
 const KILLS: usize = 200;
 
-/// Keys that are rotated all the time, each by a thread of its own.
+/// The names of keys that are rotated continuously, each by its own thread.
 const CHAINS: [&str; 3] = ["red", "green", "blue"];
 
 #[test]
-fn on_redb_a_kill_leaves_old_xor_new_and_loses_no_answer() {
+fn kill_on_redb_leaves_rotations_whole_and_loses_no_answered_change() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.redb");
     survives_kills(&format!("redb://{}", path.display()));
 }
 
-/// Kills the service on this store, and looks at what it left, again and again.
+/// Repeatedly kills the service on this store and checks what it left.
 pub(crate) fn survives_kills(store: &str) {
     let kills = std::env::var("COVERBASE_KILLS").ok();
     let kills = kills.map_or(KILLS, |kills| kills.parse().unwrap());
@@ -41,7 +41,7 @@ pub(crate) fn survives_kills(store: &str) {
     let mut answered = Answered::default();
     for kill in 0..=kills {
         let mut server = Server::start(&flags);
-        // A list of keys stays short in an organization that is young.
+        // A new organization every 20 kills keeps the list of keys short.
         let org_id = format!("org_{}", kill / 20);
         let client = Client {
             address: server.address,
@@ -61,7 +61,7 @@ pub(crate) fn survives_kills(store: &str) {
     }
     let took = begun.elapsed();
     println!("{kills} kills, {rotations} answered rotations, {took:?}");
-    assert!(rotations > kills, "they came in the middle of work");
+    assert!(rotations > kills, "the kills came during rotations");
     fs::remove_file(jwks).unwrap();
 }
 
@@ -70,7 +70,7 @@ struct Client {
     token: String,
 }
 
-/// A key that has been answered.
+/// A key from an answer.
 struct Key {
     id: String,
     secret: String,
@@ -85,7 +85,7 @@ impl Client {
         self.key_of(&format!("/v1/api-keys/{id}/rotate"), "")
     }
 
-    /// `None`: killed before the answer.
+    /// Returns `None` if the service was killed before the answer.
     fn key_of(&self, path: &str, body: &str) -> Option<Key> {
         let (status, key) = post(self.address, path, &self.token, body)?;
         assert!(matches!(status, 200 | 201), "{status} {key}");
@@ -102,7 +102,7 @@ impl Client {
         list["data"].as_array().unwrap().clone()
     }
 
-    fn opens(&self, secret: &str) -> bool {
+    fn accepts(&self, secret: &str) -> bool {
         match get(self.address, "/v1/utils/authtest", secret, "").0 {
             200 => true,
             401 => false,
@@ -111,7 +111,7 @@ impl Client {
     }
 }
 
-/// What the service has answered, and so must keep.
+/// The changes that the service has answered and must keep.
 #[derive(Default)]
 struct Answered {
     keys: Vec<Key>,
@@ -119,7 +119,7 @@ struct Answered {
 }
 
 impl Answered {
-    /// Looks at what there is, and gives the live key of each chain.
+    /// Checks the stored keys and returns the id of the live key of each chain.
     fn check(&mut self, client: &Client) -> Vec<String> {
         let list = client.list();
         let mut revoked = HashMap::new();
@@ -127,13 +127,13 @@ impl Answered {
             revoked.insert(key["id"].as_str().unwrap(), key["revoked"] == true);
         }
         for Key { id, secret } in &self.keys {
-            let revoked = revoked.get(&**id).expect("no answered key is lost");
-            assert_eq!(client.opens(secret), !revoked, "{id}");
+            let revoked = revoked.get(&**id).expect("an answered key is lost");
+            assert_eq!(client.accepts(secret), !revoked, "{id}");
         }
         for id in &self.rotated_away {
-            assert!(revoked[&**id], "{id} was answered to be rotated");
+            assert!(revoked[&**id], "the rotation of {id} was answered");
         }
-        // Those that are gone have been looked at.
+        // Revoked keys need no further check.
         self.keys.retain(|key| !revoked[&*key.id]);
         CHAINS
             .iter()
@@ -143,7 +143,7 @@ impl Answered {
                     name.starts_with(chain) && key["revoked"] == false
                 });
                 let live: Vec<_> = of_chain.map(|key| key["id"].as_str().unwrap()).collect();
-                assert_eq!(live.len(), 1, "never two live keys, never none: {chain}");
+                assert_eq!(live.len(), 1, "exactly one live key: {chain}");
                 live[0].to_owned()
             })
             .collect()

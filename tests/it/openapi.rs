@@ -1,4 +1,4 @@
-//! One declaration of what a route requires: what is enforced, what is listed and what the document says are the same.
+//! The requirements that are enforced, listed and documented are the same.
 
 use std::collections::BTreeSet;
 
@@ -41,9 +41,9 @@ async fn status(app: &Router, method: &Method, path: &str, key: Option<&ApiKey>)
     response.status()
 }
 
-// C18: each route is what its row and its document say, asked with a key that carries nothing.
+// C18: sent with a key without scopes.
 #[tokio::test]
-async fn what_is_listed_is_enforced_and_documented() {
+async fn listed_requirement_is_enforced_and_documented() {
     let (store, key) = (MemoryStore::new(), ApiKey::generate(Environment::Live));
     store.insert(&key, KeyRecord::new("ak_1", "org_acme"));
     let app = routes::router(routes()).layer(CoverbaseAuthLayer::new(store));
@@ -82,16 +82,16 @@ async fn what_is_listed_is_enforced_and_documented() {
     );
 }
 
-// C1, C44: under the layer like all else, and not there unless it is asked for.
+// C1, C44: the document is behind the layer, and not served by default.
 #[tokio::test]
-async fn the_document_is_served_to_whoever_has_a_credential() {
+async fn document_is_served_with_a_valid_credential() {
     let (store, key) = (MemoryStore::new(), ApiKey::generate(Environment::Live));
     store.insert(&key, KeyRecord::new("ak_1", "org_acme"));
     let auth = CoverbaseAuthLayer::new(store);
-    let silent = routes::Routes::new(KeyAdmin::new(MemoryStore::new()));
-    let silent = routes::router(silent).layer(auth.clone());
+    let without_document = routes::Routes::new(KeyAdmin::new(MemoryStore::new()));
+    let without_document = routes::router(without_document).layer(auth.clone());
     assert_eq!(
-        status(&silent, &Method::GET, "/openapi.json", Some(&key)).await,
+        status(&without_document, &Method::GET, "/openapi.json", Some(&key)).await,
         404
     );
 
@@ -108,9 +108,9 @@ async fn the_document_is_served_to_whoever_has_a_credential() {
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), document());
 }
 
-// OpenAPI 3.1 §4.8: what a reader of the document relies on.
+// OpenAPI 3.1 §4.8
 #[test]
-fn the_document_is_valid() {
+fn document_is_valid() {
     let document = document();
     assert_eq!(document["openapi"], "3.1.0");
     let mut ids = BTreeSet::new();
@@ -119,7 +119,7 @@ fn the_document_is_valid() {
             let name = format!("{method} {path}");
             let id = operation["operationId"].as_str().unwrap();
             assert!(ids.insert(id), "{name}: {id} twice");
-            assert_ne!(operation["summary"], json!(path), "{name} is not described");
+            assert_ne!(operation["summary"], json!(path), "{name} has no summary");
             let parameters = operation["parameters"]
                 .as_array()
                 .cloned()
@@ -155,6 +155,53 @@ fn the_document_is_valid() {
     }
 }
 
+#[test]
+fn document_describes_bodies_and_parameters() {
+    let document = document();
+    let properties = |schema: &str| {
+        let properties = document["components"]["schemas"][schema]["properties"].as_object();
+        properties.unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    for (path, schema, expected) in [
+        (
+            "/v1/api-keys",
+            "CreateKey",
+            &["name", "scopes", "seconds_until_expiration"][..],
+        ),
+        ("/v1/org/{id}", "SetAllowlist", &["api_ip_allowlist"]),
+    ] {
+        let body = &operation(&document, &Method::POST, path)["requestBody"];
+        let reference = &body["content"]["application/json"]["schema"]["$ref"];
+        assert_eq!(*reference, format!("#/components/schemas/{schema}"));
+        assert_eq!(properties(schema), expected);
+    }
+    let created = ["created_at", "id", "name", "scopes", "secret"];
+    assert_eq!(properties("CreatedApiKey"), created);
+    let log = operation(&document, &Method::GET, "/v1/system_audit_log");
+    let parameters = log["parameters"].as_array().unwrap().iter();
+    let names: Vec<_> = parameters.map(|it| it["name"].as_str().unwrap()).collect();
+    let expected = [
+        "start_ts",
+        "end_ts",
+        "event_groups",
+        "event_types",
+        "search",
+        "limit",
+        "offset",
+    ];
+    assert_eq!(names, expected);
+    for (_, item) in document["paths"].as_object().unwrap() {
+        for (_, operation) in item.as_object().unwrap() {
+            for status in ["401", "403", "503"] {
+                assert_eq!(
+                    operation["responses"][status]["$ref"],
+                    "#/components/responses/Rejection"
+                );
+            }
+        }
+    }
+}
+
 fn collect_references(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
@@ -175,9 +222,8 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-// A service's own document gets what its table says, and a route that the table forgets stops it.
 #[test]
-fn a_document_with_an_unguarded_route_is_refused() {
+fn document_with_an_unguarded_route_is_rejected() {
     let secured = |listing: &Listing| {
         let mut document = routes().openapi();
         listing.secure(&mut document).map(|()| document)
@@ -198,7 +244,7 @@ fn a_document_with_an_unguarded_route_is_refused() {
 }
 
 #[test]
-fn nobody_and_everybody_are_told_apart() {
+fn public_route_differs_from_a_route_that_accepts_no_credential() {
     let security = |requirement: Requirement| {
         let mut document = routes().openapi();
         let table = RouteTable::new().any("/v1/api-keys", requirement);
@@ -228,9 +274,9 @@ fn nobody_and_everybody_are_told_apart() {
     }
 }
 
-// C21, C44: a declaration is enforced from inside too, and what is not declared is not there.
+// C21, C44: the router enforces its requirements without the layer as well.
 #[tokio::test]
-async fn a_guarded_router_is_closed_without_its_layer() {
+async fn guarded_router_without_a_layer_is_closed() {
     let router = || {
         GuardedRouter::<()>::new()
             .get("/open", Requirement::public(), async || "")
@@ -240,8 +286,8 @@ async fn a_guarded_router_is_closed_without_its_layer() {
     let merged =
         router().merge(GuardedRouter::new().put("/closed", Requirement::scopes([]), async || ""));
     assert_eq!(merged.listing().iter().count(), 4);
-    let naked = merged.clone().into_router();
-    assert_eq!(status(&naked, &Method::GET, "/open", None).await, 200);
+    let unlayered = merged.clone().into_router();
+    assert_eq!(status(&unlayered, &Method::GET, "/open", None).await, 200);
     for method in [
         Method::GET,
         Method::HEAD,
@@ -250,17 +296,17 @@ async fn a_guarded_router_is_closed_without_its_layer() {
         Method::POST,
     ] {
         assert_eq!(
-            status(&naked, &method, "/closed", None).await,
+            status(&unlayered, &method, "/closed", None).await,
             500,
             "{method}"
         );
     }
-    assert_eq!(status(&naked, &Method::GET, "/else", None).await, 500);
+    assert_eq!(status(&unlayered, &Method::GET, "/else", None).await, 500);
 
     let (store, key) = (MemoryStore::new(), ApiKey::generate(Environment::Live));
     store.insert(&key, KeyRecord::new("ak_1", "org_acme"));
     let whole = merged.protected_by(CoverbaseAuthLayer::new(store));
-    for (method, path, stranger, with_key) in [
+    for (method, path, anonymous, with_key) in [
         (Method::GET, "/open", 200, 200),
         (Method::POST, "/open", 401, 404),
         (Method::GET, "/closed", 401, 200),
@@ -272,7 +318,7 @@ async fn a_guarded_router_is_closed_without_its_layer() {
     ] {
         assert_eq!(
             status(&whole, &method, path, None).await,
-            stranger,
+            anonymous,
             "{method} {path}"
         );
         assert_eq!(

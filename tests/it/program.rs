@@ -1,4 +1,4 @@
-//! The example service as a child of the tests.
+//! Runs the example service as a child process.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Built by cargo, which knows whether it is stale.
+/// The path of the program, which cargo builds if it is stale.
 static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let features = if cfg!(feature = "full") {
         "full"
@@ -49,7 +49,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     executable.expect("cargo names the executable")
 });
 
-/// The program with these flags and variables, and no others; on memory, unless they name a store.
+/// Returns the program with exactly these flags and variables. The store is `memory` unless they name one.
 pub(crate) fn program(flags: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(&*PROGRAM);
     for (name, _) in env::vars_os() {
@@ -65,7 +65,7 @@ pub(crate) fn program(flags: &[&str], variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// A file that no other test writes.
+/// Returns the path of a file for this test only.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     static FILES: AtomicUsize = AtomicUsize::new(0);
     let unique = format!(
@@ -76,7 +76,7 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique)
 }
 
-/// The program, listening.
+/// The running program.
 pub(crate) struct Server {
     child: Child,
     stdout: PathBuf,
@@ -107,11 +107,11 @@ impl Server {
             }
             assert!(
                 child.try_wait().unwrap().is_none(),
-                "it has ended: {printed}"
+                "the program has ended: {printed}"
             );
             assert!(
                 begun.elapsed() < Duration::from_secs(20),
-                "it prints nothing"
+                "the program prints nothing"
             );
             thread::sleep(Duration::from_millis(5));
         };
@@ -126,7 +126,7 @@ impl Server {
         }
     }
 
-    /// The status and the body of the answer to a `GET` with this token.
+    /// Sends a `GET` request with this token and returns the status and the body.
     pub(crate) fn get(&self, path: &str, token: &str, header_lines: &str) -> (u16, Value) {
         get(self.address, path, token, header_lines)
     }
@@ -135,13 +135,13 @@ impl Server {
         self.get("/v1/utils/authtest", token, "").0
     }
 
-    /// All that it has printed. Who has had an answer knows that it is complete.
+    /// Returns the output so far. It is complete once the program answers requests.
     pub(crate) fn printed(&self) -> String {
         assert_eq!(self.authtest("ak_live_unknown"), 401);
         fs::read_to_string(&self.stdout).unwrap()
     }
 
-    /// Ends it as a power cut would: `SIGKILL`.
+    /// Ends the program with `SIGKILL`.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -172,7 +172,7 @@ impl Server {
             }
             assert!(
                 begun.elapsed() < Duration::from_secs(20),
-                "it does not stop"
+                "the program does not stop"
             );
             thread::sleep(Duration::from_millis(5));
         }
@@ -197,7 +197,7 @@ pub(crate) fn get(
     ask(address, "GET", path, &header_lines, "").unwrap()
 }
 
-/// The status and the body; `None` where the whole answer has not come.
+/// Returns the status and the body, or `None` if the answer is incomplete.
 pub(crate) fn post(
     address: SocketAddr,
     path: &str,

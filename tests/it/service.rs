@@ -1,4 +1,4 @@
-//! A whole service: the layer, an administrator of keys, an issuer of sessions, and one clock that stands still.
+//! A service for the tests: the layer, a `KeyAdmin`, an issuer of session tokens, and one test clock.
 
 use std::{
     convert::Infallible,
@@ -35,7 +35,7 @@ impl Service {
         Self::administered(store, key_admin)
     }
 
-    /// With an administration of its own, which is told the time.
+    /// Creates a service with this `KeyAdmin`, and sets its clock.
     pub(crate) fn administered(store: MemoryStore, key_admin: KeyAdmin) -> Self {
         let clock = TestClock::at(NOON);
         let issuer = TestIssuer::new("https://clerk.coverbase.test");
@@ -62,7 +62,7 @@ impl Service {
         }
     }
 
-    /// The contract's routes under the layer.
+    /// Returns the routes of the contract behind the layer.
     pub(crate) fn app(&self) -> axum::Router {
         use coverbase_auth::routes::{Routes, router};
 
@@ -70,7 +70,7 @@ impl Service {
         router(routes.with_client_ip(self.client_ip.clone())).layer(self.layer.clone())
     }
 
-    /// A session token of `user_<role>`.
+    /// Returns a session token of `user_<role>`.
     pub(crate) fn session(&self, role: &str, org_id: &str) -> String {
         let token = self.issuer.token().with_role(role).with_org(org_id);
         token.with_subject(&format!("user_{role}")).sign()
@@ -81,7 +81,7 @@ impl Service {
         self.issuer.token().with_claim("o", organization).sign()
     }
 
-    /// The secret of a new key of `ORG` that nobody has administered.
+    /// Inserts a key of `ORG` into the store and returns its secret.
     pub(crate) fn key(&self, scopes: &[Scope]) -> String {
         self.key_of(ORG, scopes)
     }
@@ -95,7 +95,7 @@ impl Service {
         key.expose_secret().to_owned()
     }
 
-    /// Whom the layer lets through with this token; `None` where it refuses.
+    /// Returns the principal that the layer resolves `token` to, or `None` if it rejects the request.
     pub(crate) async fn principal(&self, token: &str) -> Option<Principal> {
         let capture = service_fn(|request: Request<()>| async move {
             let principal = Principal::of(request.extensions()).cloned();
@@ -109,11 +109,11 @@ impl Service {
         response.extensions().get::<Option<Principal>>()?.clone()
     }
 
-    pub(crate) async fn opens(&self, secret: &ApiKey) -> bool {
+    pub(crate) async fn accepts(&self, secret: &ApiKey) -> bool {
         self.principal(secret.expose_secret()).await.is_some()
     }
 
-    /// An administrator of `ORG`, in person.
+    /// Returns a user of `ORG` with role `admin`.
     pub(crate) async fn admin(&self) -> Principal {
         self.user("admin").await
     }
@@ -122,12 +122,12 @@ impl Service {
         self.principal(&self.session(role, ORG)).await.unwrap()
     }
 
-    /// A key of `ORG`.
+    /// Returns the principal of a new key of `ORG`.
     pub(crate) async fn service_account(&self, scopes: &[Scope]) -> Principal {
         self.principal(&self.key(scopes)).await.unwrap()
     }
 
-    /// A key that `ORG`'s administrator has made.
+    /// Creates a key of `ORG` as its admin.
     pub(crate) async fn create(&self, body: &str) -> CreatedKey {
         let request = CreateKey::from_json(body.as_bytes()).unwrap();
         let caller = self.admin().await;

@@ -1,4 +1,4 @@
-//! The contract's routes over real TCP, byte by byte, for the requests that only a socket can send (C1–C4, C25, C29).
+//! The routes of the contract over TCP: requests that only a socket can send (C1–C4, C25, C29).
 
 use std::net::SocketAddr;
 
@@ -17,10 +17,10 @@ use crate::service::{ORG, Service};
 const OK: (u16, &str) = (200, r#"{"msg":"Auth successful"}"#);
 const NOT_AUTHENTICATED: (u16, &str) = (401, r#"{"detail":"Not authenticated"}"#);
 const INVALID_KEY: (u16, &str) = (401, r#"{"detail":"Invalid or expired API key."}"#);
-/// What hyper says to what is not HTTP.
+/// The answer of hyper to a request that is not HTTP.
 const BAD_REQUEST: (u16, &str) = (400, "");
 
-/// A service that listens until the test is over.
+/// A service that listens until the end of the test.
 struct Server {
     address: SocketAddr,
     key: String,
@@ -52,17 +52,17 @@ impl Server {
         }
     }
 
-    /// All that comes back on one connection.
+    /// Sends `bytes` on a new connection and returns all answers.
     async fn exchange(&self, bytes: &[u8]) -> Vec<Answer> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // Who is refused half-way may find the connection closed.
+        // The service may close the connection before it has read everything.
         let _ = stream.write_all(bytes).await;
         let mut received = Vec::new();
         let _ = stream.read_to_end(&mut received).await;
         answers(&received)
     }
 
-    /// The answer to an `authtest` with these header lines.
+    /// Returns the answer to an `authtest` request with these header lines.
     async fn ask(&self, header_lines: &[u8]) -> Answer {
         let head = b"GET /v1/utils/authtest HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
         let request = [head, header_lines, b"\r\n"].concat();
@@ -72,7 +72,7 @@ impl Server {
     }
 }
 
-/// Responses with a `content-length` each, as they follow one another.
+/// Parses consecutive responses, each with a `content-length`.
 fn answers(mut received: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
     while !received.is_empty() {
@@ -92,9 +92,9 @@ fn answers(mut received: &[u8]) -> Vec<Answer> {
     answers
 }
 
-// C2, C3: beside each refusal the line that it imitates.
+// C2, C3
 #[tokio::test]
-async fn the_authorization_line_is_read_byte_by_byte() {
+async fn authorization_line_is_parsed_strictly() {
     let server = Server::start(ClientIpSource::peer()).await;
     let key = server.key.as_str();
     let lines = |text: String| text.into_bytes();
@@ -177,7 +177,7 @@ async fn the_authorization_line_is_read_byte_by_byte() {
         let answer = server.ask(&header_lines).await;
         let shown = String::from_utf8_lossy(&header_lines);
         assert_eq!((answer.status, answer.body.as_str()), expected, "{shown:?}");
-        let is_refused = expected != OK;
+        let is_rejected = expected != OK;
         assert!(
             answer
                 .head
@@ -188,14 +188,14 @@ async fn the_authorization_line_is_read_byte_by_byte() {
             answer
                 .head
                 .contains("\r\nwww-authenticate: bearer realm=\"coverbase\""),
-            is_refused
+            is_rejected
         );
     }
 }
 
 // C3
 #[tokio::test]
-async fn two_authorization_lines_are_malformed_whatever_they_hold() {
+async fn two_authorization_lines_are_malformed() {
     let server = Server::start(ClientIpSource::peer()).await;
     let good = format!("Authorization: Bearer {}\r\n", server.key);
     assert_eq!(server.ask(good.as_bytes()).await.status, 200);
@@ -219,9 +219,9 @@ async fn two_authorization_lines_are_malformed_whatever_they_hold() {
     }
 }
 
-// C3: what HTTP itself forbids never reaches the layer, and the service lives on.
+// C3: hyper rejects these before the layer sees them.
 #[tokio::test]
-async fn a_line_that_is_not_http_is_a_bad_request() {
+async fn invalid_http_is_400() {
     let server = Server::start(ClientIpSource::peer()).await;
     let key = server.key.as_bytes();
     for header_lines in [
@@ -250,7 +250,7 @@ async fn a_line_that_is_not_http_is_a_bad_request() {
 
 // C3, T14
 #[tokio::test]
-async fn a_token_of_more_than_eight_kibibytes_is_malformed() {
+async fn token_over_8_kib_is_malformed() {
     let server = Server::start(ClientIpSource::peer()).await;
     for (len, expected) in [
         (8 * 1024, INVALID_KEY),
@@ -263,9 +263,9 @@ async fn a_token_of_more_than_eight_kibibytes_is_malformed() {
     }
 }
 
-// C3: nor from an absolute target, nor from a fragment.
+// C3
 #[tokio::test]
-async fn a_credential_in_the_target_is_not_read() {
+async fn credential_in_the_request_target_is_ignored() {
     let server = Server::start(ClientIpSource::peer()).await;
     let key = &server.key;
     for (target, header, expected) in [
@@ -296,7 +296,7 @@ async fn a_credential_in_the_target_is_not_read() {
 
 // C25, C26, C37
 #[tokio::test]
-async fn several_forwarded_lines_are_one_list_in_order() {
+async fn forwarded_lines_are_one_list_in_order() {
     let server = Server::start(ClientIpSource::trusted_proxies(1)).await;
     for (lines, expected) in [
         (
@@ -340,9 +340,9 @@ async fn several_forwarded_lines_are_one_list_in_order() {
     }
 }
 
-// C25: by default it is the other end of the connection.
+// C25
 #[tokio::test]
-async fn without_proxies_the_client_is_the_peer() {
+async fn client_address_is_the_peer_by_default() {
     let server = Server::start(ClientIpSource::trusted_proxies(0)).await;
     let request = format!(
         "GET /v1/whoami/ip HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-forwarded-for: 203.0.113.42\r\nauthorization: Bearer {}\r\n\r\n",
@@ -352,9 +352,9 @@ async fn without_proxies_the_client_is_the_peer() {
     assert_eq!(answers[0].body, r#"{"client_ip":"127.0.0.1"}"#);
 }
 
-// C1: a connection is not what is authenticated; each request is.
+// C1: requests are authenticated, not connections.
 #[tokio::test]
-async fn pipelined_requests_are_judged_one_by_one() {
+async fn pipelined_requests_are_authenticated_one_by_one() {
     let server = Server::start(ClientIpSource::peer()).await;
     let request =
         |header: &str| format!("GET /v1/utils/authtest HTTP/1.1\r\nhost: x\r\n{header}\r\n");
@@ -377,9 +377,9 @@ async fn pipelined_requests_are_judged_one_by_one() {
     );
 }
 
-// C1: the body of a refused request is no request.
+// C1
 #[tokio::test]
-async fn the_body_of_a_refused_request_is_not_taken_for_the_next_one() {
+async fn body_of_a_rejected_request_is_not_read_as_the_next_request() {
     let server = Server::start(ClientIpSource::peer()).await;
     let good = format!("authorization: Bearer {}\r\n", server.key);
     let smuggled = format!("GET /v1/utils/authtest HTTP/1.1\r\nhost: x\r\n{good}\r\n");
@@ -393,8 +393,10 @@ async fn the_body_of_a_refused_request_is_not_taken_for_the_next_one() {
     let chunk = format!("{:x}\r\n{smuggled}\r\n0\r\n\r\n", smuggled.len());
     let chunked = post("transfer-encoding: chunked\r\n", &chunk);
     let last = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    for refused in [sized, chunked] {
-        let answers = server.exchange(format!("{refused}{last}").as_bytes()).await;
+    for rejected in [sized, chunked] {
+        let answers = server
+            .exchange(format!("{rejected}{last}").as_bytes())
+            .await;
         let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
         assert!(!statuses.is_empty() && statuses.len() <= 2, "{answers:?}");
         assert!(statuses.iter().all(|status| *status == 401), "{answers:?}");
@@ -412,7 +414,7 @@ async fn the_body_of_a_refused_request_is_not_taken_for_the_next_one() {
 
 // C1, C3
 #[tokio::test]
-async fn http_2_is_held_to_the_same_rules() {
+async fn http_2_follows_the_same_rules() {
     let server = Server::start(ClientIpSource::peer()).await;
     let stream = TcpStream::connect(server.address).await.unwrap();
     let (mut client, connection) =
