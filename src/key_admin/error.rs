@@ -13,8 +13,7 @@ use crate::{
     credential::GeneratorUnavailable,
     json::JsonError,
     key_store::StoreError,
-    response,
-    telemetry,
+    response, telemetry,
 };
 
 /// Why a request to [`KeyAdmin`](crate::KeyAdmin) failed. A request that failed has changed nothing.

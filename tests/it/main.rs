@@ -19,6 +19,8 @@ mod example;
 mod examples;
 mod features;
 #[cfg(feature = "axum")]
+mod guarded_router;
+#[cfg(feature = "axum")]
 mod hyper;
 #[cfg(feature = "jwt")]
 mod interop;
@@ -59,3 +61,5 @@ mod tonic;
 mod tower;
 #[cfg(feature = "jwt")]
 mod verified;
+#[cfg(feature = "axum")]
+mod websocket;
