@@ -1,9 +1,9 @@
-//! Who is calling, and may they? A tower layer for API providers.
+//! A tower layer that authenticates and authorizes API requests.
 //!
-//! [`CoverbaseAuthLayer`] stands in front of a service, checks the one bearer credential of each request, and lets it through
-//! with its [`Principal`] in the extensions, or answers it. Credentials are API keys (`ak_…`), found in a [`KeyStore`], and
-//! with the feature `jwt` session tokens of users. It works in axum, tonic and hyper, and carries the authentication contract
-//! of the Coverbase API: a number such as `C18` names one of its rules.
+//! [`CoverbaseAuthLayer`] checks the one bearer credential of each request and passes the request on with its [`Principal`]
+//! in the extensions, or answers it. Credentials are API keys (`ak_…`), which it looks up in a [`KeyStore`], and with the
+//! feature `jwt` session tokens of users. It works in axum, tonic and hyper, and carries the authentication contract of the
+//! Coverbase API: a number such as `C18` names one of the contract's rules.
 //!
 //! ```
 //! use coverbase_auth::{ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, MemoryStore, Principal};
@@ -15,8 +15,8 @@
 //! store.insert(&key, KeyRecord::new("ak_1", "org_acme"));
 //!
 //! let service = CoverbaseAuthLayer::new(store).layer(service_fn(async |request: http::Request<()>| {
-//!     let caller = Principal::required(request.extensions()).map(|caller| caller.org_id().to_string());
-//!     Ok::<_, std::convert::Infallible>(http::Response::new(caller.unwrap_or_default()))
+//!     let caller: &Principal = request.extensions().get().expect("the layer has authenticated the request");
+//!     Ok::<_, std::convert::Infallible>(http::Response::new(caller.org_id().to_string()))
 //! }));
 //!
 //! let request = http::Request::builder().header("authorization", format!("Bearer {}", key.expose_secret()));
@@ -27,49 +27,25 @@
 //! # }
 //! ```
 //!
-//! # Which piece do I need?
+//! # Which item do I need?
 //!
-//! | I want … | |
+//! | task | item |
 //! |---|---|
-//! | an axum service whose routes say what they require | [`GuardedRouter`] |
-//! | to protect an axum router as it is | [`CoverbaseAuthLayer`] around it, [`RequireLayer`] on routes that ask for more |
-//! | to protect a tonic or hyper service | [`CoverbaseAuthLayer`], and a [`RequirementsLayer`] outside of it |
-//! | to open a health check | [`Requirement::public`] |
-//! | the caller, in a handler | [`Principal`], [`ServiceAccount`], [`User`] or [`OrgId`] as an extractor; [`Principal::of`] elsewhere |
-//! | to hide other organizations' rows | [`OrgScoped`] |
-//! | keys in memory, in a file, in a database of mine | [`MemoryStore`], [`RedbStore`], [`KeyStore`] for a type of yours |
-//! | users of a dashboard too | [`JwtVerifier`] with a [`KeySet`] |
-//! | to hold keys to networks, behind proxies | [`ClientIpSource`] |
-//! | routes on which customers manage their keys | [`routes`], or [`KeyAdmin`] behind routes of mine |
-//! | a record of every authenticated call of `/v1/*` | [`AuditLayer`] |
-//! | refusals in another form | [`ProblemJson`], [`Negotiated`], [`Render`] |
-//! | to test all that | [`testing`], and [the manual](manual::testing) |
+//! | an axum service whose routes are declared with their requirements | `GuardedRouter` (feature `axum`) |
+//! | an existing axum router | [`CoverbaseAuthLayer`] around it, [`RequireLayer`] on routes that require more |
+//! | a tonic or hyper service | [`CoverbaseAuthLayer::with_routes`] with a [`RouteTable`] |
+//! | a health check without a credential | [`Requirement::public`], [`CoverbaseAuthLayer::with_public_route`] |
+//! | the caller, in a handler | [`Principal`], [`ServiceAccount`], [`User`] or [`OrgId`] as an extractor; [`Principal::required`] elsewhere |
+//! | resources of one organization | [`OrgScoped`] |
+//! | keys in memory, in a file, in PostgreSQL, in your own database | [`MemoryStore`], `RedbStore`, `PostgresStore`, [`KeyStore`] with `CachedStore` |
+//! | users of a dashboard | `JwtVerifier` with a `KeySet` (feature `jwt`) |
+//! | IP allowlists behind proxies | [`ClientIpSource`] |
+//! | routes on which customers manage their keys | `routes` (feature `axum`), or [`KeyAdmin`] behind routes of your own |
+//! | a record of every authenticated call of `/v1/*` | `CoverbaseAuthLayer::with_audit` (feature `audit`) |
+//! | rejections in another format | [`ProblemJson`], [`Render`] |
+//! | tests | `testing` (feature `test-util`) |
 //!
-//! Import by name: `use coverbase_auth::*` brings a module `axum` that stands in the way of the crate.
-//!
-//! The manual: [how to](manual::how_to), [defaults and their reasons](manual::defaults), [threats](manual::threats),
-//! [testing](manual::testing), [migrating](manual::migrating), [observability](manual::observability).
-//!
-//! # Features
-//!
-//! None is on by default; each adds, and changes nothing that is there.
-//!
-//! | feature | brings |
-//! |---|---|
-//! | none | the layers, [`MemoryStore`], [`KeyAdmin`], static answers; no runtime, no TLS |
-//! | `axum` | extractors, [`GuardedRouter`], the contract's routes |
-//! | `openapi` | the routes, and routes of yours, as an OpenAPI document with their requirements |
-//! | `tonic` | a single tonic service wears the layer; a [`Rejection`] is a `tonic::Status`. The layer around a whole server needs no feature |
-//! | `jwt` | session tokens, with a key set that is at hand |
-//! | `jwks` | key sets that are fetched from their issuer, and again when it rotates them |
-//! | `redb` | keys and the audit log in one file |
-//! | `postgres`, `cache` | keys and the audit log in PostgreSQL for a fleet; a cache in front of any store |
-//! | `audit` | a record of each authenticated call of `/v1/*` |
-//! | `metrics` | counters by the `metrics` facade |
-//! | `test-util` | for tests: principals, tokens, a clock, a store that fails, the tests of stores |
-//! | `full` | all of them |
-//!
-//! The minimum supported Rust version is 1.90.
+//! The [manual] has longer pages, and the README a table of the features.
 #![forbid(unsafe_code)]
 #![warn(
     missing_docs,

@@ -1,4 +1,4 @@
-//! Prose: what does not belong to one item.
+//! Longer documentation, one page for each topic.
 
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}
