@@ -12,7 +12,6 @@ use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri,
     uri::PathAndQuery,
 };
-use uuid::fmt::Hyphenated;
 
 use super::{
     AuditSink,
@@ -182,7 +181,5 @@ fn brought_id(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 #[inline]
 fn minted_id(id: AuditRecordId) -> Option<HeaderValue> {
-    let mut buffer = [0; Hyphenated::LENGTH];
-    let text = Bytes::copy_from_slice(id.write_to(&mut buffer).as_bytes());
-    HeaderValue::from_maybe_shared(text).ok()
+    HeaderValue::from_maybe_shared(Bytes::from(id.to_string())).ok()
 }
