@@ -96,16 +96,11 @@ pub use self::key_store::postgres::PostgresStore;
 pub use self::key_store::redb::RedbStore;
 pub use self::{
     authenticator::rejection::{Rejection, RejectionKind},
-    client_ip::{
-        allowlist::{InvalidCidr, IpAllowlist},
-        source::{ClientIpSource, PeerAddr},
-    },
+    client_ip::{ClientIpSource, InvalidCidr, IpAllowlist, PeerAddr},
     clock::{Clock, SystemClock},
     credential::{
-        api_key::{
-            ApiKey, Environment, GeneratorUnavailable, InvalidApiKey, KeyDigest, KeyFormat, KeyId,
-        },
-        header::{Credential, CredentialError},
+        ApiKey, Credential, CredentialError, Environment, GeneratorUnavailable, InvalidApiKey,
+        KeyDigest, KeyFormat, KeyId,
     },
     key_admin::admin::KeyAdmin,
     key_store::{

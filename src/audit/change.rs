@@ -1,4 +1,4 @@
-//! A change in the life of a key, or of the organization's allowlist (`C43`).
+//! The lifecycle events of the audit log: changes of keys and of allowlists (`C43`).
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -8,18 +8,21 @@ use super::{
     text::{MAX_TEXT, on_one_line, shown},
 };
 
-/// What changed, from what to what; never a secret.
+/// The most items of a list that are recorded: a long allowlist would make a record of half a megabyte.
+const MAX_ITEMS: usize = 100;
+
+/// A change of a key or of an organization. It holds no secret.
 #[derive(Clone)]
 pub(crate) struct Change {
     pub(crate) event_type: AuditEventType,
     pub(crate) target: Target,
-    /// For people, such as `API key "ci" created`.
+    /// A sentence for people, such as `API key "ci" created`.
     pub(crate) summary: String,
     pub(crate) fields: Vec<FieldChange>,
     pub(crate) reason: Option<Reason>,
 }
 
-/// What somebody wrote, no longer than it will be shown.
+/// The reason that an administrator gave, redacted and cut to the length that is recorded.
 #[derive(Clone, Serialize)]
 pub(crate) struct Reason(String);
 
@@ -58,19 +61,13 @@ impl Target {
 }
 
 impl Change {
+    /// Returns the `data` of the record.
     pub(super) fn data(&self) -> Value {
-        let fields = self.fields.iter().map(|change| {
-            json!({
-                "field": change.field,
-                "old": bounded(&change.old),
-                "new": bounded(&change.new),
-            })
-        });
-        let mut data = Map::new();
-        data.insert("changes".to_owned(), fields.collect());
+        let fields = self.fields.iter().map(FieldChange::data);
+        let mut data = Map::from_iter([("changes".to_owned(), fields.collect())]);
         if let Target::ApiKey { id, name } = &self.target {
-            data.insert("key_id".to_owned(), json!(on_one_line(id, MAX_TEXT)));
-            data.insert("key_name".to_owned(), json!(shown(name)));
+            data.insert("key_id".to_owned(), on_one_line(id, MAX_TEXT).into());
+            data.insert("key_name".to_owned(), shown(name).into());
         }
         if self.event_type == AuditEventType::IntegrationDeactivated {
             data.insert("reason".to_owned(), json!(self.reason));
@@ -79,19 +76,23 @@ impl Change {
     }
 }
 
-/// An allowlist of ten thousand networks would make a record of half a megabyte.
-fn bounded(value: &Value) -> Value {
-    const MAX_ITEMS: usize = 100;
+impl FieldChange {
+    fn data(&self) -> Value {
+        json!({"field": self.field, "old": bounded(&self.old), "new": bounded(&self.new)})
+    }
+}
 
+/// Returns `value` with its texts redacted and its lists cut.
+fn bounded(value: &Value) -> Value {
     match value {
-        Value::String(text) => json!(shown(text)),
+        Value::String(text) => shown(text).into(),
         Value::Array(items) => {
             let mut kept: Vec<_> = items.iter().take(MAX_ITEMS).map(bounded).collect();
-            if let Some(more) = items.len().checked_sub(MAX_ITEMS).filter(|more| *more > 0) {
-                kept.push(json!(format!("… and {more} more")));
+            if items.len() > MAX_ITEMS {
+                kept.push(format!("… and {} more", items.len() - MAX_ITEMS).into());
             }
-            Value::Array(kept)
+            kept.into()
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.clone(),
+        other => other.clone(),
     }
 }

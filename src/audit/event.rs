@@ -1,27 +1,32 @@
-//! What can happen: the types of events, and the groups that they are shown in (`C43`).
+//! The types of audit events and their groups (`C43`).
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-/// What a record is of.
+/// The one group of events that this crate records: its name on the wire, and its label.
+const GROUP: &str = "integrations";
+const GROUP_LABEL: &str = "Integrations";
+
+/// The type of an audit record.
 ///
 /// ```
-/// use coverbase_auth::audit::{AuditEventGroup, AuditEventType};
+/// use coverbase_auth::audit::AuditEventType;
 ///
 /// let event_type = AuditEventType::IntegrationAdded;
 /// assert_eq!(event_type.as_str(), "integration_added");
 /// assert_eq!(event_type.label(), "Integration added");
-/// assert_eq!(event_type.group(), AuditEventGroup::Integrations);
+/// assert_eq!(event_type.group(), "integrations");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AuditEventType {
     /// A call of a `/v1/*` route (`C34`).
     ExternalApiCall,
     /// A key was created.
     IntegrationAdded,
-    /// A key was rotated, or the organization's allowlist replaced by another.
+    /// A key was rotated, or the organization's allowlist was replaced.
     IntegrationUpdated,
     /// A key was revoked.
     IntegrationDeactivated,
@@ -29,13 +34,6 @@ pub enum AuditEventType {
 
 impl AuditEventType {
     /// Every type.
-    ///
-    /// ```
-    /// use coverbase_auth::audit::AuditEventType;
-    ///
-    /// let named = AuditEventType::ALL.iter().find(|event_type| event_type.as_str() == "integration_added");
-    /// assert_eq!(named, Some(&AuditEventType::IntegrationAdded));
-    /// ```
     pub const ALL: &'static [Self] = &[
         Self::ExternalApiCall,
         Self::IntegrationAdded,
@@ -43,7 +41,7 @@ impl AuditEventType {
         Self::IntegrationDeactivated,
     ];
 
-    /// Its name on the wire.
+    /// Returns the name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +52,7 @@ impl AuditEventType {
         }
     }
 
-    /// Its name for people.
+    /// Returns the name for people.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -65,56 +63,10 @@ impl AuditEventType {
         }
     }
 
-    /// The group that it belongs to.
+    /// Returns the name of the type's group: `integrations` for every type of this crate (`C34`).
     #[must_use]
-    pub const fn group(self) -> AuditEventGroup {
-        match self {
-            Self::ExternalApiCall => AuditEventGroup::ExternalApi,
-            Self::IntegrationAdded | Self::IntegrationUpdated | Self::IntegrationDeactivated => {
-                AuditEventGroup::Integrations
-            }
-        }
-    }
-}
-
-/// A group of event types.
-///
-/// ```
-/// use coverbase_auth::audit::AuditEventGroup;
-///
-/// let labels: Vec<_> = AuditEventGroup::ALL.iter().map(|group| group.label()).collect();
-/// assert_eq!(labels, ["External API", "Integrations"]);
-/// assert_eq!(AuditEventGroup::ExternalApi.as_str(), "external_api");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum AuditEventGroup {
-    /// Calls of the public API.
-    ExternalApi,
-    /// The life of keys, and from where they may be used.
-    Integrations,
-}
-
-impl AuditEventGroup {
-    /// Every group.
-    pub const ALL: &'static [Self] = &[Self::ExternalApi, Self::Integrations];
-
-    /// Its name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ExternalApi => "external_api",
-            Self::Integrations => "integrations",
-        }
-    }
-
-    /// Its name for people.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::ExternalApi => "External API",
-            Self::Integrations => "Integrations",
-        }
+    pub const fn group(self) -> &'static str {
+        GROUP
     }
 }
 
@@ -124,70 +76,46 @@ impl fmt::Display for AuditEventType {
     }
 }
 
-impl fmt::Display for AuditEventGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for AuditEventType {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl Serialize for AuditEventGroup {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// The groups and types with their labels, as `GET /v1/system_audit_log/metadata` answers them.
+/// The groups and types with their labels: the response of `GET /v1/system_audit_log/metadata`.
 ///
 /// ```
 /// let metadata = coverbase_auth::audit::AuditMetadata::new();
 /// let json = serde_json::to_value(metadata)?;
-/// assert_eq!(json["event_groups"][1]["value"], "integrations");
+/// assert_eq!(json["event_groups"][0]["value"], "integrations");
 /// assert_eq!(json["event_types"][1]["label"], "Integration added");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditMetadata {
     event_groups: Vec<Labelled>,
-    event_types: Vec<LabelledType>,
+    event_types: Vec<Labelled>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 struct Labelled {
     value: &'static str,
     label: &'static str,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct LabelledType {
-    #[serde(flatten)]
-    labelled: Labelled,
-    group: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'static str>,
 }
 
 impl AuditMetadata {
-    /// All there is.
+    /// Lists every group and type.
     #[must_use]
     pub fn new() -> Self {
-        let group = |group: &AuditEventGroup| Labelled {
-            value: group.as_str(),
-            label: group.label(),
+        let group = Labelled {
+            value: GROUP,
+            label: GROUP_LABEL,
+            group: None,
         };
-        let event_type = |event_type: &AuditEventType| LabelledType {
-            labelled: Labelled {
-                value: event_type.as_str(),
-                label: event_type.label(),
-            },
-            group: event_type.group().as_str(),
-        };
+        let event_types = AuditEventType::ALL.iter().map(|event_type| Labelled {
+            value: event_type.as_str(),
+            label: event_type.label(),
+            group: Some(event_type.group()),
+        });
         Self {
-            event_groups: AuditEventGroup::ALL.iter().map(group).collect(),
-            event_types: AuditEventType::ALL.iter().map(event_type).collect(),
+            event_groups: vec![group],
+            event_types: event_types.collect(),
         }
     }
 }
@@ -195,5 +123,18 @@ impl AuditMetadata {
 impl Default for AuditMetadata {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_in_json_and_in_text() {
+        for event_type in AuditEventType::ALL {
+            let json = serde_json::to_value(event_type).unwrap();
+            assert_eq!(json, event_type.as_str());
+        }
     }
 }

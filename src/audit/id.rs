@@ -1,18 +1,13 @@
-//! The ids of records, which are also the ids of requests that bring none: UUIDs of version 7 (RFC 9562 §5.7).
+//! The ids of audit records, which are also the ids of requests that bring none: UUIDs of version 7 (RFC 9562 §5.7).
 
-use std::{
-    collections::hash_map::RandomState,
-    fmt,
-    hash::{BuildHasher, Hasher},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fmt, str::FromStr};
 
-use uuid::{Builder, Uuid, fmt::Hyphenated};
+use uuid::{NoContext, Timestamp, Uuid};
 
-/// The id of a record, a UUIDv7: ids sort by time, and in one process by their making.
+/// The id of an audit record: a UUIDv7, which begins with its millisecond.
+///
+/// Below the millisecond an id is random, without a counter: an id must not tell a client how many requests other
+/// organizations made (T25). Ids therefore sort by time, and ids of the same millisecond in any order.
 ///
 /// ```
 /// use coverbase_auth::audit::AuditRecordId;
@@ -27,82 +22,45 @@ use uuid::{Builder, Uuid, fmt::Hyphenated};
 pub struct AuditRecordId(Uuid);
 
 impl AuditRecordId {
-    /// A new one, of this millisecond.
-    ///
-    /// What makes it unique in its millisecond is the process's counter, mixed into 62 bits by a bijection that starts
-    /// where no other process does: nobody's secret hangs on it, and the operating system's generator costs more than
-    /// all the rest of a record. The counter's low bits stand in front, so that ids of one millisecond keep their order.
-    #[inline]
+    /// Makes a new id: the millisecond, and 74 bits from the operating system's random number generator.
     pub(crate) fn at(unix_millis: u64) -> Self {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        static START: OnceLock<u64> = OnceLock::new();
-
-        let start = START.get_or_init(|| RandomState::new().build_hasher().finish());
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let [.., high, low] = count.to_be_bytes();
-        let [a, b, c, d, e, f, g, h] = mixed(start.wrapping_add(count)).to_be_bytes();
-        let bits = [high, low, a, b, c, d, e, f, g, h];
-        Self(Builder::from_unix_timestamp_millis(unix_millis, &bits).into_uuid())
+        let nanos = (unix_millis % 1_000) as u32 * 1_000_000;
+        let time = Timestamp::from_unix(NoContext, unix_millis / 1_000, nanos);
+        Self(Uuid::new_v7(time))
     }
 
-    /// An id as a database keeps it.
+    /// Makes an id of the bytes that a database has kept.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
 
-    /// The id for a database. Its order is the id's.
+    /// Returns the id for a database. The order of the bytes is the order of the ids.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
 
-    /// Its millisecond, since the Unix epoch.
+    /// Returns the id's time in milliseconds since the Unix epoch.
     #[must_use]
     pub const fn unix_millis(&self) -> u64 {
         let [a, b, c, d, e, f, ..] = *self.as_bytes();
         u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
-
-    #[inline]
-    pub(super) fn write_to<'b>(&self, buffer: &'b mut [u8; Hyphenated::LENGTH]) -> &'b mut str {
-        self.0.hyphenated().encode_lower(buffer)
-    }
 }
 
-/// SplitMix64's finalizer, a bijection.
-#[inline]
-const fn mixed(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-impl std::str::FromStr for AuditRecordId {
+impl FromStr for AuditRecordId {
     type Err = InvalidAuditRecordId;
 
     fn from_str(id: &str) -> Result<Self, InvalidAuditRecordId> {
-        Uuid::try_parse(id)
-            .map(Self)
-            .map_err(|_| InvalidAuditRecordId(()))
+        let id = Uuid::try_parse(id).map_err(|_| InvalidAuditRecordId(()))?;
+        Ok(Self(id))
     }
 }
 
-/// Not a UUID.
-///
-/// ```
-/// use coverbase_auth::audit::{AuditRecordId, InvalidAuditRecordId};
-///
-/// let read: Result<AuditRecordId, InvalidAuditRecordId> = "17".parse();
-/// assert_eq!(read.unwrap_err().to_string(), "the id of an audit record is a UUID");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the id of an audit record is a UUID")]
-pub struct InvalidAuditRecordId(());
-
 impl fmt::Display for AuditRecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.hyphenated(), f)
+        self.0.fmt(f)
     }
 }
 
@@ -112,22 +70,57 @@ impl fmt::Debug for AuditRecordId {
     }
 }
 
+/// The error for a text that is not a UUID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the id of an audit record is a UUID")]
+pub struct InvalidAuditRecordId(());
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
 
+    const MILLIS: u64 = 1_700_000_000_123;
+
     #[test]
-    fn ids_are_version_7_and_sort_by_their_making() {
+    fn ids_are_unique_version_7_and_sort_by_millisecond() {
         let ids: Vec<_> = (0..1000)
-            .map(|n| AuditRecordId::at(1_700_000_000_000 + n / 100))
+            .map(|n| AuditRecordId::at(MILLIS + n / 100))
             .collect();
-        // The counter's low bits begin anew once in 4,096, here at most once.
-        assert!(ids.windows(2).filter(|pair| pair[0] > pair[1]).count() <= 1);
+        assert!(ids.is_sorted_by_key(AuditRecordId::unix_millis));
+        assert!(ids[..100].iter().max() < ids[100..].iter().min());
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 1000);
-        assert_eq!(ids[999].unix_millis(), 1_700_000_000_009);
+        assert_eq!(ids[0].unix_millis(), MILLIS);
         assert_eq!(ids[0].0.get_version_num(), 7);
         assert_eq!(ids[0].0.get_variant(), uuid::Variant::RFC4122);
+    }
+
+    // T25: every bit below the millisecond is as often one as zero, in an id and in its difference to the id that came one,
+    // two or a hundred requests later, and a later id is as often smaller. The bounds are six standard deviations.
+    #[test]
+    fn ids_tell_nothing_of_the_ids_between_them() {
+        const N: usize = 4_000;
+        let is_even = |count: usize| count.abs_diff(N / 2) < 6 * 32;
+        let random = |id: AuditRecordId| u128::from_be_bytes(*id.as_bytes());
+        let ids: Vec<u128> = (0..N + 100)
+            .map(|_| random(AuditRecordId::at(MILLIS)))
+            .collect();
+        let random_bits = (0..62).chain(64..76);
+        for distance in [1, 2, 100] {
+            let pairs = || ids.iter().zip(&ids[distance..]).take(N);
+            assert!(is_even(pairs().filter(|(id, later)| later < id).count()));
+            for bit in random_bits.clone() {
+                let ones = pairs().filter(|(id, _)| *id >> bit & 1 == 1).count();
+                let changes = pairs()
+                    .filter(|(id, later)| (*id ^ *later) >> bit & 1 == 1)
+                    .count();
+                assert!(is_even(ones), "bit {bit} is one in {ones} of {N} ids");
+                assert!(
+                    is_even(changes),
+                    "bit {bit} changes {changes} times, {distance} ids apart"
+                );
+            }
+        }
     }
 }

@@ -38,7 +38,7 @@ use async_trait::async_trait;
 
 pub(crate) use self::change::{Change, FieldChange, Target};
 pub use self::{
-    event::{AuditEventGroup, AuditEventType, AuditMetadata},
+    event::{AuditEventType, AuditMetadata},
     id::{AuditRecordId, InvalidAuditRecordId},
     memory::MemoryAuditLog,
     query::{AuditPage, AuditQuery, InvalidParameter},
@@ -86,7 +86,7 @@ impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
 ///
 /// async fn calls_since(log: &dyn AuditLog, org_id: &OrgId, start: u64) -> Result<u64, StoreError> {
 ///     let mut query = AuditQuery::default();
-///     query.event_types = vec![AuditEventType::ExternalApiCall];
+///     query.event_types = vec![AuditEventType::ExternalApiCall.to_string()];
 ///     query.start_ts = Some(start);
 ///     query.limit = 1;
 ///     Ok(log.query(org_id, &query).await?.total)

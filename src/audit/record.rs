@@ -1,4 +1,4 @@
-//! A record: as it is taken, and as it is read.
+//! Audit records: [`AuditRecord`], as the crate makes it, and [`AuditEntry`], as readers get it.
 
 use std::fmt;
 
@@ -14,16 +14,16 @@ use super::{
 };
 use crate::principal::{OrgId, Principal};
 
-/// What happened, who did it, and when.
+/// One event of the audit log: a call, or a change of a key or of an allowlist.
 ///
-/// It is taken on the request's way, so it is cheap to make; what costs is asked for by whoever writes it: the
-/// [entry](Self::entry) and the [text to search](Self::search_text). No part of it is a secret (`C33`), and no text in it
-/// breaks a line or is longer than 2,048 bytes, whatever a client sent.
+/// A record is cheap to make while a request waits. The writer of the log asks for what takes time: the
+/// [entry](Self::entry) and the [text to search](Self::search_text). A record contains no secret (`C33`), and each text in
+/// it is one line of at most 2,048 bytes, whatever a client sent.
 ///
 /// ```
 /// use coverbase_auth::audit::AuditRecord;
 ///
-/// /// What a store's row has in it.
+/// /// A row of a store.
 /// fn row(record: &AuditRecord) -> ([u8; 16], String, u64, &'static str, String, String) {
 ///     (
 ///         *record.id().as_bytes(),
@@ -65,25 +65,25 @@ impl AuditRecord {
         }
     }
 
-    /// Its id, unlike that of any other. Newest first is by this, descending.
+    /// Returns the unique id. "Newest first" is the descending order of ids.
     #[must_use]
     pub const fn id(&self) -> AuditRecordId {
         self.id
     }
 
-    /// Whose log it belongs to.
+    /// Returns the organization whose log the record belongs to.
     #[must_use]
     pub fn org_id(&self) -> &OrgId {
         self.actor.org_id()
     }
 
-    /// When it happened, in Unix seconds; of a call, when it began.
+    /// Returns the time of the event in Unix seconds; of a call, the time at which it began.
     #[must_use]
     pub const fn created_at(&self) -> u64 {
         self.id.unix_millis() / 1000
     }
 
-    /// What it is of.
+    /// Returns the type of the event.
     #[must_use]
     pub fn event_type(&self) -> AuditEventType {
         match &self.event {
@@ -92,16 +92,15 @@ impl AuditRecord {
         }
     }
 
-    /// What a search looks through, in lower case: the summary, the actor's id and name, and the id of the target.
+    /// Returns the text that a search looks through, in lower case: the summary, the actor's id and name, and the target's id.
     #[must_use]
     pub fn search_text(&self) -> String {
-        let actor = self.actor_id();
         let name = self.actor_name().unwrap_or_default();
-        let text = format!("{}\n{actor}\n{name}\n{}", self.summary(), self.target_id());
-        text.to_lowercase()
+        let texts = [self.summary(), self.actor_id(), name, self.target_id()];
+        texts.join("\n").to_lowercase()
     }
 
-    /// The record as readers get it.
+    /// Returns the record as readers get it.
     #[must_use]
     pub fn entry(&self) -> AuditEntry {
         let event_type = self.event_type();
@@ -121,10 +120,10 @@ impl AuditRecord {
     }
 
     fn actor_id(&self) -> String {
-        on_one_line(self.actor.id(), MAX_TEXT).into_owned()
+        on_one_line(self.actor.id(), MAX_TEXT)
     }
 
-    /// A user's token does not say their name.
+    /// A session token does not contain the name of its user.
     fn actor_name(&self) -> Option<String> {
         self.actor.key_name().map(shown)
     }
@@ -139,7 +138,7 @@ impl AuditRecord {
     fn target_id(&self) -> String {
         match &self.event {
             Event::Call(call) => call.request_id.clone(),
-            Event::Change(change) => on_one_line(change.target.id(), MAX_TEXT).into_owned(),
+            Event::Change(change) => on_one_line(change.target.id(), MAX_TEXT),
         }
     }
 
@@ -158,16 +157,14 @@ impl AuditRecord {
     }
 }
 
-/// The entry, which shows no parameter's value.
+/// Prints the entry, which contains no value of a parameter.
 impl fmt::Debug for AuditRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuditRecord")
-            .field(&self.entry().as_json())
-            .finish()
+        write!(f, "AuditRecord({:?})", self.entry().as_json())
     }
 }
 
-/// A record as readers get it: one JSON object, in one line, kept by stores as it is.
+/// A record as readers get it: one JSON object on one line, which stores keep unchanged.
 ///
 /// ```
 /// use coverbase_auth::audit::AuditEntry;
@@ -180,22 +177,20 @@ impl fmt::Debug for AuditRecord {
 pub struct AuditEntry(Box<str>);
 
 impl AuditEntry {
-    /// The entry as a store has kept it.
+    /// Makes an entry of the text that a store has kept.
     ///
     /// # Errors
     ///
-    /// `json` is not an object of JSON.
+    /// Returns an error if `json` is not a JSON object.
     pub fn from_json(json: impl Into<String>) -> Result<Self, InvalidAuditEntry> {
         let json = json.into();
         let is_object = json.starts_with('{') && serde_json::from_str::<&RawValue>(&json).is_ok();
-        if is_object {
-            Ok(Self(json.into()))
-        } else {
-            Err(InvalidAuditEntry(()))
-        }
+        is_object
+            .then(|| Self(json.into()))
+            .ok_or(InvalidAuditEntry(()))
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.0
@@ -209,14 +204,7 @@ impl Serialize for AuditEntry {
     }
 }
 
-/// Not an object of JSON.
-///
-/// ```
-/// use coverbase_auth::audit::{AuditEntry, InvalidAuditEntry};
-///
-/// let read: Result<AuditEntry, InvalidAuditEntry> = AuditEntry::from_json("[]");
-/// assert_eq!(read.unwrap_err().to_string(), "an entry of the audit log is a JSON object");
-/// ```
+/// The error for a text that is not a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an entry of the audit log is a JSON object")]
 pub struct InvalidAuditEntry(());

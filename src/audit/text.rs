@@ -1,81 +1,65 @@
-//! What strangers wrote, made fit for a log (T13): one line each, no longer than it may be, and no credential in it (`C33`).
+//! Text from clients and administrators, made fit for an audit record: one line (T13), bounded, without credentials (`C33`).
 
-use std::borrow::Cow;
-
-use percent_encoding::{percent_decode, percent_decode_str};
+use percent_encoding::percent_decode;
 
 use crate::telemetry::redact;
 
 /// The longest path, in bytes.
-pub(super) const MAX_PATH: usize = 2_048;
+const MAX_PATH: usize = 2_048;
 
-/// The longest of other texts, in bytes: names of parameters and keys, ids, reasons.
+/// The longest other text, in bytes: names of parameters and keys, ids, reasons.
 pub(super) const MAX_TEXT: usize = 512;
 
-/// The most names of parameters of one call, and the most bytes of them, but for the last.
+/// The most parameters of a query that are read.
+const MAX_PARAMETERS: usize = 1_000;
+
+/// The most parameter names of one call, and the most bytes in them before the last one.
 const MAX_NAMES: usize = 64;
-const MAX_OF_NAMES: usize = 2_048;
+const MAX_NAMES_LEN: usize = 2_048;
 
-/// How far a query is looked through, in bytes.
-const MAX_QUERY: usize = 16 * 1_024;
-
-/// `text` without control characters and what a terminal or an editor takes for a line break or a change of direction,
-/// cut to `max` bytes.
-pub(super) fn on_one_line(text: &str, max: usize) -> Cow<'_, str> {
-    let (kept, rest) = split_at_most(text, max);
-    if rest.is_empty() && !kept.contains(is_odd) {
-        return Cow::Borrowed(text);
-    }
+/// Replaces control characters and the characters that an editor takes for a line break or a change of direction, and cuts
+/// the text to `max` bytes.
+pub(super) fn on_one_line(text: &str, max: usize) -> String {
+    let mut ends = (0..=text.len().min(max)).rev();
+    let end = ends.find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let (kept, rest) = text.split_at(end);
     let ellipsis = if rest.is_empty() { "" } else { "…" };
-    Cow::Owned(kept.replace(is_odd, "\u{fffd}") + ellipsis)
+    kept.replace(breaks_line, "\u{fffd}") + ellipsis
 }
 
-/// `text` without the credentials in it, on one line.
-pub(super) fn shown(text: &str) -> String {
-    // What credentials take away is made up for by what stands behind them.
-    let (text, _) = split_at_most(text, 8 * MAX_TEXT);
-    on_one_line(&redact::text(text), MAX_TEXT).into_owned()
-}
-
-/// What there is of `text` in its first `max` bytes, and what there is after it.
-fn split_at_most(text: &str, max: usize) -> (&str, &str) {
-    let end = text.len().min(max);
-    let end = (0..=end).rev().find(|at| text.is_char_boundary(*at));
-    text.split_at(end.unwrap_or(0))
-}
-
-fn is_odd(c: char) -> bool {
+fn breaks_line(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The path as it came, still percent-encoded.
-pub(super) fn path(path: &str) -> String {
-    on_one_line(&redact::path(path), MAX_PATH).into_owned()
+/// Returns `text` without credentials, on one line.
+pub(super) fn shown(text: &str) -> String {
+    on_one_line(&redact::text(text), MAX_TEXT)
 }
 
-/// The names in a query, decoded, each once, in the order of their first occurrence; never a value (`C35`).
+/// Returns `path`, still percent-encoded, without credentials and on one line.
+pub(super) fn path(path: &str) -> String {
+    on_one_line(&redact::path(path), MAX_PATH)
+}
+
+/// Returns the decoded names of a query, each once, in the order of their first occurrence, and no value (`C35`).
 pub(super) fn parameter_names(query: &str) -> Vec<String> {
-    let (query, _) = split_at_most(query, MAX_QUERY);
     let mut names = Vec::new();
-    let mut length = 0;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        let spaced = name.replace('+', " ");
-        let name = shown(&percent_decode_str(&spaced).decode_utf8_lossy());
+    let mut names_len = 0;
+    for (name, _) in form_urlencoded::parse(query.as_bytes()).take(MAX_PARAMETERS) {
+        let name = shown(&name);
         if !names.contains(&name) {
-            length += name.len();
+            names_len += name.len();
             names.push(name);
         }
-        if names.len() == MAX_NAMES || length > MAX_OF_NAMES {
+        if names.len() == MAX_NAMES || names_len > MAX_NAMES_LEN {
             break;
         }
     }
     names
 }
 
-/// Of 1 to 128 visible ASCII characters, and no credential that went astray.
-#[inline]
+/// Returns whether `value` is 1 to 128 visible ASCII characters without a credential.
 pub(super) fn is_request_id(value: &[u8]) -> bool {
     (1..=128).contains(&value.len())
         && value.iter().all(u8::is_ascii_graphic)
@@ -89,7 +73,7 @@ mod tests {
 
     // T13
     #[test]
-    fn a_text_is_one_line_of_bounded_length() {
+    fn text_is_one_line_of_bounded_length() {
         assert_eq!(on_one_line("ci é", 10), "ci é");
         assert_eq!(
             on_one_line("a\r\nb\u{1b}[2J\u{85}\0", 99),
@@ -100,9 +84,20 @@ mod tests {
         assert!(path(&format!("/v1/{}", "x".repeat(9000))).len() <= MAX_PATH + "…".len());
     }
 
+    // C33: a text is redacted before it is cut, so no part of a secret is left at its end.
+    #[test]
+    fn credential_at_the_cut_is_redacted() {
+        let secret = ApiKey::generate(Environment::Live);
+        let secret = secret.expose_secret();
+        for len in (MAX_TEXT - secret.len())..MAX_TEXT {
+            let cut = shown(&format!("{} {secret}", "x".repeat(len - 1)));
+            assert!(!cut.contains("ak_live_"), "{len}: {cut}");
+        }
+    }
+
     // C33
     #[test]
-    fn a_credential_is_no_name() {
+    fn credential_as_parameter_name_is_redacted() {
         let secret = ApiKey::generate(Environment::Live);
         let secret = secret.expose_secret();
         let query = format!("{secret}&{secret}=1&a");
@@ -111,12 +106,12 @@ mod tests {
 
     // T13
     #[test]
-    fn a_request_id_is_a_sane_token() {
-        for sane in ["1", "req_7f3a-9!~", &"x".repeat(128)] {
-            assert!(is_request_id(sane.as_bytes()), "{sane}");
+    fn request_id_is_short_visible_and_no_credential() {
+        for good in ["1", "req_7f3a-9!~", &"x".repeat(128)] {
+            assert!(is_request_id(good.as_bytes()), "{good}");
         }
         let secret = ApiKey::generate(Environment::Live);
-        for odd in [
+        for bad in [
             "",
             "a b",
             "a\tb",
@@ -129,13 +124,13 @@ mod tests {
             "t=eyJhbGciOi.eyJzdWIi.c2ln",
             &secret.expose_secret().replace('_', "%5F"),
         ] {
-            assert!(!is_request_id(odd.as_bytes()), "{odd}");
+            assert!(!is_request_id(bad.as_bytes()), "{bad}");
         }
     }
 
     // C35
     #[test]
-    fn names_of_parameters_are_decoded_and_told_once() {
+    fn parameter_names_are_decoded_unique_and_bounded() {
         assert_eq!(parameter_names(""), [""; 0]);
         assert_eq!(
             parameter_names("a=1&b&&a=2&c%5B%5D=x=y&d+e=&%0d%0aERROR=1&%ff"),
@@ -147,5 +142,7 @@ mod tests {
             .map(|n| format!("{n}{}&", "x".repeat(500)))
             .collect();
         assert_eq!(parameter_names(&long).len(), 5);
+        let late = format!("{}late", "a&".repeat(MAX_PARAMETERS));
+        assert_eq!(parameter_names(&late), ["a"]);
     }
 }

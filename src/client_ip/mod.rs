@@ -1,11 +1,12 @@
-//! Where a request comes from ([`ClientIpSource`]) and from where an organization's keys may be used ([`IpAllowlist`]).
+//! The client address of a request ([`ClientIpSource`]), and the networks from which an organization's keys can be used
+//! ([`IpAllowlist`]).
 //!
-//! Imports nothing of this crate.
+//! This folder imports nothing from the rest of the crate.
 
-pub(crate) mod allowlist;
-pub(crate) mod source;
+mod allowlist;
+mod source;
 
-pub(crate) use self::{
+pub use self::{
     allowlist::{InvalidCidr, IpAllowlist},
-    source::ClientIpSource,
+    source::{ClientIpSource, PeerAddr},
 };

@@ -1,10 +1,15 @@
-//! What a request presents: the `Authorization` header, read byte by byte.
+//! The `Authorization` header of a request.
+
+use std::fmt;
 
 use http::{HeaderMap, header::AUTHORIZATION};
+use subtle::ConstantTimeEq;
 
-use crate::credential::{MAX_TOKEN_LEN, PREFIX, is_token68};
+use super::{key_format::PREFIX, token68::is_bearer_token};
 
-/// The credential that a request presents, not yet checked.
+/// The credential that a request presents, before it is checked.
+///
+/// Compares in constant time, and `Debug` prints only the kind (`C33`).
 ///
 /// ```
 /// use coverbase_auth::Credential;
@@ -14,14 +19,14 @@ use crate::credential::{MAX_TOKEN_LEN, PREFIX, is_token68};
 /// headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer ak_live_example"));
 /// assert!(matches!(Credential::from_headers(&headers), Ok(Credential::ApiKey(_))));
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Credential<'a> {
-    /// `ak_…`: a service-account key (`C4`).
+    /// A service-account key: a token that begins with `ak_` (`C4`).
     ApiKey(&'a [u8]),
-    /// A token with a dot in it: a session JWT (`C4`).
+    /// A session JWT: any other token with a dot (`C4`).
     Jwt(&'a str),
-    /// Neither: answered as an unknown key is (`C4`).
+    /// Any other token, which is rejected as an unknown key (`C4`).
     Unrecognized,
 }
 
@@ -31,16 +36,18 @@ impl<'a> Credential<'a> {
     ///
     /// # Errors
     ///
-    /// [`CredentialError::Missing`] and [`CredentialError::Malformed`] as `C3` tells them apart.
-    #[inline]
+    /// Returns [`CredentialError::Missing`] or [`CredentialError::Malformed`] as `C3` defines them.
     pub fn from_headers(headers: &'a HeaderMap) -> Result<Self, CredentialError> {
-        Self::from_token(presented(headers)?)
+        if is_repeated(headers) {
+            return Err(CredentialError::Malformed);
+        }
+        let value = headers.get(AUTHORIZATION).ok_or(CredentialError::Missing)?;
+        Self::from_token(bearer_token(value.as_bytes())?)
     }
 
-    /// Reads what has been [`presented`].
-    #[inline]
+    /// Tells the kinds of token apart.
     pub(crate) fn from_token(token: &'a [u8]) -> Result<Self, CredentialError> {
-        if token.len() > MAX_TOKEN_LEN || !is_token68(token) {
+        if !is_bearer_token(token) {
             return Err(CredentialError::Malformed);
         }
         if token.starts_with(PREFIX.as_bytes()) {
@@ -53,46 +60,39 @@ impl<'a> Credential<'a> {
     }
 }
 
-/// The token in the one `Authorization: Bearer` header, of which nobody has looked at a character yet.
-fn presented(headers: &HeaderMap) -> Result<&[u8], CredentialError> {
-    if is_repeated(headers) {
-        return Err(CredentialError::Malformed);
-    }
-    let value = headers.get(AUTHORIZATION).ok_or(CredentialError::Missing)?;
-    bearer_token(value.as_bytes()).ok_or(CredentialError::Missing)
-}
-
-/// Marks every `Authorization` header sensitive, so that no log shows it (`C33`).
-pub(crate) fn mark_sensitive(headers: &mut HeaderMap) {
-    if !is_repeated(headers) {
-        if let Some(credential) = headers.get_mut(AUTHORIZATION) {
-            credential.set_sensitive(true);
-        }
-        return;
-    }
-    for (name, credential) in headers.iter_mut() {
-        if *name == AUTHORIZATION {
-            credential.set_sensitive(true);
+impl PartialEq for Credential<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ApiKey(key), Self::ApiKey(other)) => key.ct_eq(other).into(),
+            (Self::Jwt(token), Self::Jwt(other)) => token.as_bytes().ct_eq(other.as_bytes()).into(),
+            (Self::Unrecognized, Self::Unrecognized) => true,
+            _ => false,
         }
     }
 }
 
-/// Whether there are several `Authorization` headers. In most requests no header is repeated, which can be told by two
-/// numbers.
-#[inline]
-fn is_repeated(headers: &HeaderMap) -> bool {
-    headers.keys_len() != headers.len() && headers.get_all(AUTHORIZATION).iter().nth(1).is_some()
-}
+impl Eq for Credential<'_> {}
 
-/// Which kind it is, and nothing of it (`C33`).
-impl std::fmt::Debug for Credential<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ApiKey(_) => "ApiKey(..)",
             Self::Jwt(_) => "Jwt(..)",
             Self::Unrecognized => "Unrecognized",
         })
     }
+}
+
+/// Why a request has no credential that can be checked (`C3`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// No `Authorization` header, another scheme, or an empty token.
+    #[error("no bearer credential")]
+    Missing,
+    /// Several `Authorization` headers, a byte that no token has, or more than 8 KiB.
+    #[error("malformed bearer credential")]
+    Malformed,
 }
 
 /// The kind of credential that a request presented.
@@ -117,39 +117,38 @@ impl CredentialKind {
     }
 }
 
-/// Why a request presents no credential that could be checked (`C3`).
-///
-/// ```
-/// use coverbase_auth::{Credential, CredentialError};
-/// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-///
-/// let mut headers = HeaderMap::new();
-/// assert_eq!(Credential::from_headers(&headers), Err(CredentialError::Missing));
-/// headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer two words"));
-/// assert_eq!(Credential::from_headers(&headers), Err(CredentialError::Malformed));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CredentialError {
-    /// No `Authorization` header, another scheme, or an empty token.
-    #[error("no bearer credential")]
-    Missing,
-    /// Several `Authorization` headers, bytes that no token has, or more than 8 KiB.
-    #[error("malformed bearer credential")]
-    Malformed,
+/// Marks every `Authorization` header sensitive, so that no log shows it (`C33`).
+pub(crate) fn mark_sensitive(headers: &mut HeaderMap) {
+    if !is_repeated(headers) {
+        if let Some(credential) = headers.get_mut(AUTHORIZATION) {
+            credential.set_sensitive(true);
+        }
+        return;
+    }
+    for (name, credential) in headers.iter_mut() {
+        if *name == AUTHORIZATION {
+            credential.set_sensitive(true);
+        }
+    }
 }
 
-/// What follows `Bearer` and one space or more; the scheme's case does not matter (`C2`, RFC 9110 §11.1).
-#[inline]
-fn bearer_token(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.trim_ascii().split_at_checked("Bearer".len())?;
-    let mut token = rest.strip_prefix(b" ")?;
-    while let [b' ', rest @ ..] = token {
-        token = rest;
+/// Returns whether there are several `Authorization` headers. Without a repeated name the map has as many names as values,
+/// and needs no lookup.
+fn is_repeated(headers: &HeaderMap) -> bool {
+    headers.keys_len() != headers.len() && headers.get_all(AUTHORIZATION).iter().nth(1).is_some()
+}
+
+/// Returns what follows `Bearer`, in any case, and one or more spaces (`C2`, RFC 9110 §11.1).
+fn bearer_token(value: &[u8]) -> Result<&[u8], CredentialError> {
+    let parts = value.trim_ascii().split_at_checked("Bearer".len());
+    let (scheme, rest) = parts.ok_or(CredentialError::Missing)?;
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    let (_, token) = rest.split_at(spaces);
+    if scheme.eq_ignore_ascii_case(b"bearer") && spaces > 0 && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(CredentialError::Missing)
     }
-    // As nearly everybody writes it, which is one comparison, or in another case.
-    let is_bearer = scheme == b"Bearer" || scheme.eq_ignore_ascii_case(b"bearer");
-    (is_bearer && !token.is_empty()).then_some(token)
 }
 
 #[cfg(test)]
@@ -172,7 +171,7 @@ mod tests {
 
     // C2
     #[test]
-    fn the_scheme_is_read_in_any_case_and_spaces_are_skipped() {
+    fn scheme_is_read_in_any_case_and_before_any_number_of_spaces() {
         for value in [
             "Bearer ak_x",
             "bearer ak_x",
@@ -190,7 +189,7 @@ mod tests {
 
     // C3
     #[test]
-    fn what_is_not_bearer_is_missing() {
+    fn value_without_a_bearer_token_is_missing() {
         for value in [
             "",
             "Bearer",
@@ -212,7 +211,7 @@ mod tests {
 
     // C3
     #[test]
-    fn what_no_token_holds_is_malformed() {
+    fn byte_outside_token68_and_repeated_header_are_malformed() {
         for value in [
             &b"Bearer ak_x y"[..],
             b"Bearer ak_x,ak_y",
@@ -236,7 +235,7 @@ mod tests {
 
     // C3
     #[test]
-    fn eight_kibibytes_are_the_limit() {
+    fn token_over_8_kib_is_malformed() {
         let of = |len: usize| format!("Bearer ak_{}", "x".repeat(len - 3)).into_bytes();
         assert!(read(&[&of(8 * 1024)]).is_ok());
         assert_eq!(read(&[&of(8 * 1024 + 1)]), Err(CredentialError::Malformed));
@@ -244,7 +243,7 @@ mod tests {
 
     // C4
     #[test]
-    fn the_two_kinds_are_told_apart_by_how_they_begin() {
+    fn prefix_makes_a_key_and_a_dot_a_jwt() {
         for (token, kind) in [
             ("ak_live_a.b.c", "key ak_live_a.b.c"),
             ("a.b.c", "jwt a.b.c"),
@@ -258,5 +257,22 @@ mod tests {
                 Ok(kind.to_owned())
             );
         }
+    }
+
+    #[test]
+    fn credentials_are_equal_if_kind_and_whole_token_are() {
+        let key = Credential::ApiKey(b"ak_live_1");
+        assert_eq!(key, Credential::ApiKey(b"ak_live_1"));
+        assert_eq!(Credential::Jwt("a.b.c"), Credential::Jwt("a.b.c"));
+        assert_eq!(Credential::Unrecognized, Credential::Unrecognized);
+        for other in [
+            Credential::ApiKey(b"ak_live_2"),
+            Credential::ApiKey(b"ak_live_11"),
+            Credential::Jwt("ak_live_1"),
+            Credential::Unrecognized,
+        ] {
+            assert_ne!(key, other);
+        }
+        assert_ne!(Credential::Jwt("a.b.c"), Credential::Jwt("a.b.d"));
     }
 }

@@ -1,16 +1,25 @@
-//! What a request presents: the `Authorization` header, API keys and their format.
+//! The credential of a request: the `Authorization` header, and API keys with their digests, ids and format.
 //!
-//! Imports nothing of this crate.
+//! This folder imports nothing from the rest of the crate.
 
-pub(crate) mod api_key;
-pub(crate) mod header;
+mod api_key;
+mod base62;
+mod header;
+mod key_digest;
+mod key_format;
+mod key_id;
 mod token68;
 
+pub use self::{
+    api_key::{ApiKey, InvalidApiKey},
+    base62::GeneratorUnavailable,
+    header::{Credential, CredentialError},
+    key_digest::KeyDigest,
+    key_format::{Environment, KeyFormat},
+    key_id::KeyId,
+};
 pub(crate) use self::{
-    api_key::{
-        ApiKey, Environment, GeneratorUnavailable, KeyDigest, KeyFormat, KeyId, MAX_TOKEN_LEN,
-        PREFIX,
-    },
-    header::{Credential, CredentialError, CredentialKind, mark_sensitive},
-    token68::is_token68,
+    header::{CredentialKind, mark_sensitive},
+    key_format::PREFIX,
+    token68::is_token68_char,
 };

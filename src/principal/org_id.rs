@@ -1,22 +1,16 @@
-//! Which organization.
+//! The id of an organization.
 
 use std::{fmt, sync::Arc};
 
-/// The id of an organization, such as `org_2x9…`. Two are the same where their text is.
-///
-/// ```
-/// use coverbase_auth::OrgId;
-///
-/// assert_eq!(OrgId::from("org_acme").as_str(), "org_acme");
-/// ```
+/// The id of an organization, such as `org_2x9…`. Two ids are equal if their text is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrgId(
-    /// A thin pointer: every key of the organization holds one.
+    /// A thin pointer, since every key of the organization holds one.
     Arc<Box<str>>,
 );
 
 impl OrgId {
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,11 +1,11 @@
-//! What a key may do: [`Scope`] and the set of them, [`Scopes`].
+//! Permissions of API keys: [`Scope`], and [`Scopes`], a set of them.
 
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 /// One permission of an API key, such as `keys:manage`.
 ///
-/// A scope is a whole, case-sensitive string (`C9`): there is no hierarchy, no wildcard and no prefix match.
-/// Its characters are those of RFC 6749 §3.3: printable ASCII without space, `"` and `\`.
+/// A scope is compared as a whole, case-sensitive string, without hierarchy, wildcard or prefix match (`C9`). Its
+/// characters are those of RFC 6749 §3.3: printable ASCII without space, `"` and `\`.
 ///
 /// ```
 /// use coverbase_auth::Scope;
@@ -18,7 +18,7 @@ use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Cow<'static, str>);
 
-/// The scopes that the contract knows (`C9`), in the order of their bits in [`Scopes`].
+/// The scopes of the contract (`C9`), in the order of their bits in [`Scopes`].
 static KNOWN: [Scope; 4] = [
     Scope::KEYS_MANAGE,
     Scope::AUDIT_READ,
@@ -27,7 +27,7 @@ static KNOWN: [Scope; 4] = [
 ];
 
 impl Scope {
-    /// Reading the public-API audit log (`C18`).
+    /// Reading the audit log (`C18`).
     pub const AUDIT_READ: Self = Self::from_static("audit:read");
     /// Reading banking details.
     pub const BANKING_READ: Self = Self::from_static("banking:read");
@@ -36,17 +36,11 @@ impl Scope {
     /// Reviewing sensitive changes.
     pub const REVIEW_SENSITIVE_CHANGES: Self = Self::from_static("review:sensitive_changes");
 
-    /// A scope of a service's own, checked when the program is compiled.
+    /// Makes a scope of the service's own. In a `const` it is checked at compile time.
     ///
     /// # Panics
     ///
-    /// When `scope` is not a scope of RFC 6749 §3.3; in a `const` that is a compile error.
-    ///
-    /// ```
-    /// # use coverbase_auth::Scope;
-    /// const EXPORT: Scope = Scope::from_static("reports:export");
-    /// assert_eq!(EXPORT.as_str(), "reports:export");
-    /// ```
+    /// Panics if `scope` is not a scope of RFC 6749 §3.3.
     #[must_use]
     pub const fn from_static(scope: &'static str) -> Self {
         assert!(
@@ -56,34 +50,21 @@ impl Scope {
         Self(Cow::Borrowed(scope))
     }
 
-    /// The scope as it is written.
-    ///
-    /// ```
-    /// # use coverbase_auth::Scope;
-    /// assert_eq!(Scope::AUDIT_READ.as_str(), "audit:read");
-    /// ```
+    /// Returns the scope as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The four admin scopes of the contract (`C9`).
-    ///
-    /// ```
-    /// # use coverbase_auth::Scope;
-    /// let known = [Scope::KEYS_MANAGE, Scope::AUDIT_READ, Scope::BANKING_READ, Scope::REVIEW_SENSITIVE_CHANGES];
-    /// assert_eq!(Scope::known(), known);
-    /// ```
+    /// Returns the four admin scopes of the contract (`C9`).
     #[must_use]
     pub fn known() -> &'static [Self] {
         &KNOWN
     }
 
     fn known_bit(&self) -> Option<u8> {
-        KNOWN
-            .iter()
-            .position(|known| known == self)
-            .map(|position| 1 << position)
+        let position = KNOWN.iter().position(|known| known == self);
+        position.map(|position| 1 << position)
     }
 }
 
@@ -105,21 +86,11 @@ impl FromStr for Scope {
     type Err = InvalidScope;
 
     fn from_str(scope: &str) -> Result<Self, InvalidScope> {
-        if !is_scope_token(scope.as_bytes()) {
-            return Err(InvalidScope(()));
+        if is_scope_token(scope.as_bytes()) {
+            Ok(Self(Cow::Owned(scope.to_owned())))
+        } else {
+            Err(InvalidScope(()))
         }
-        let known = KNOWN.iter().find(|known| known.as_str() == scope);
-        Ok(known
-            .cloned()
-            .unwrap_or_else(|| Self(Cow::Owned(scope.to_owned()))))
-    }
-}
-
-impl TryFrom<&str> for Scope {
-    type Error = InvalidScope;
-
-    fn try_from(scope: &str) -> Result<Self, InvalidScope> {
-        scope.parse()
     }
 }
 
@@ -135,22 +106,15 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// The text is not a scope of RFC 6749 §3.3.
-///
-/// ```
-/// use coverbase_auth::{InvalidScope, Scope};
-///
-/// let read: Result<Scope, InvalidScope> = "two scopes".parse();
-/// assert!(read.unwrap_err().to_string().starts_with("a scope is printable ASCII"));
-/// ```
+/// The error for a text that is not a scope of RFC 6749 §3.3.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a scope is printable ASCII without space, quote and backslash (RFC 6749 §3.3)")]
 pub struct InvalidScope(());
 
-/// The set of scopes that a key carries, or that a route requires.
+/// A set of scopes: those that a key carries, or those that a route requires. The default is the empty set.
 ///
-/// The contract's own scopes are bits; a service's own are kept sorted behind an `Arc`, so a set is cheap to clone
-/// and [`contains_all`](Self::contains_all) allocates nothing.
+/// The contract's own scopes are bits, and the service's own are sorted behind an `Arc`: a set is cheap to clone, and
+/// [`contains_all`](Self::contains_all) allocates nothing.
 ///
 /// ```
 /// use coverbase_auth::{Scope, Scopes};
@@ -162,16 +126,12 @@ pub struct InvalidScope(());
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Scopes {
     known: u8,
-    /// A thin pointer: few keys have any, and every key pays for it.
+    /// A thin pointer, since every key holds one and most keys have no scope here.
     own: Option<Arc<Box<[Scope]>>>,
 }
 
 impl Scopes {
-    /// The empty set: what a key carries unless an administrator grants more (`C9`).
-    ///
-    /// ```
-    /// assert!(coverbase_auth::Scopes::new().is_empty());
-    /// ```
+    /// Makes the empty set, which is the default of a key (`C9`).
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -180,13 +140,13 @@ impl Scopes {
         }
     }
 
-    /// Whether nothing is granted.
+    /// Returns whether the set is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.known == 0 && self.own.is_none()
     }
 
-    /// Whether `scope` is in the set, compared as a whole string (`C9`).
+    /// Returns whether `scope` is in the set, compared as a whole string (`C9`).
     #[must_use]
     pub fn contains(&self, scope: &Scope) -> bool {
         match scope.known_bit() {
@@ -195,39 +155,18 @@ impl Scopes {
         }
     }
 
-    /// Whether every scope of `required` is in the set.
-    ///
-    /// ```
-    /// use coverbase_auth::{Scope, Scopes};
-    ///
-    /// let granted = Scopes::from([Scope::AUDIT_READ, Scope::BANKING_READ]);
-    /// assert!(granted.contains_all(&[Scope::AUDIT_READ].into()));
-    /// assert!(granted.contains_all(&Scopes::new()));
-    /// assert!(!granted.contains_all(&[Scope::KEYS_MANAGE].into()));
-    /// ```
+    /// Returns whether every scope of `required` is in the set.
     #[must_use]
-    #[inline]
     pub fn contains_all(&self, required: &Self) -> bool {
-        let granted = |scope| self.own().binary_search(scope).is_ok();
-        required.known & !self.known == 0
-            && (required.own.as_ref()).is_none_or(|own| own.iter().all(granted))
+        let is_granted = |scope| self.own().binary_search(scope).is_ok();
+        required.known & !self.known == 0 && required.own().iter().all(is_granted)
     }
 
-    /// The scopes, the contract's own first.
-    ///
-    /// ```
-    /// use coverbase_auth::{Scope, Scopes};
-    ///
-    /// let scopes: Scopes = [Scope::from_static("a:b"), Scope::AUDIT_READ].into();
-    /// assert_eq!(scopes.iter().map(Scope::as_str).collect::<Vec<_>>(), ["audit:read", "a:b"]);
-    /// ```
+    /// Iterates over the scopes, the contract's own first.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
-        let known = KNOWN
-            .iter()
-            .enumerate()
-            .filter(|(position, _)| self.known & (1 << position) != 0)
-            .map(|(_, scope)| scope);
-        known.chain(self.own())
+        let is_in = |(position, _): &(usize, &Scope)| self.known & (1 << position) != 0;
+        let known = KNOWN.iter().enumerate().filter(is_in);
+        known.map(|(_, scope)| scope).chain(self.own())
     }
 
     fn own(&self) -> &[Scope] {
@@ -275,9 +214,8 @@ impl From<Scope> for Scopes {
 
 impl fmt::Debug for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set()
-            .entries(self.iter().map(Scope::as_str))
-            .finish()
+        let scopes = self.iter().map(Scope::as_str);
+        f.debug_set().entries(scopes).finish()
     }
 }
 
@@ -289,7 +227,7 @@ mod tests {
 
     // C9, RFC 6749 §3.3
     #[test]
-    fn the_grammar_is_that_of_rfc_6749() {
+    fn text_is_a_scope_in_the_grammar_of_rfc_6749() {
         for good in [
             "keys:manage",
             "a",
@@ -310,7 +248,7 @@ mod tests {
 
     // C9
     #[test]
-    fn a_scope_is_compared_whole_and_with_its_case() {
+    fn scope_is_compared_as_a_whole_and_with_case() {
         let granted = Scopes::from(Scope::KEYS_MANAGE);
         assert!(granted.contains(&"keys:manage".parse().unwrap()));
         for other in [
@@ -329,7 +267,7 @@ mod tests {
     }
 
     proptest! {
-        // T5: accepted exactly when required ⊆ granted.
+        // T5
         #[test]
         fn contains_all_is_the_subset_relation(
             granted in proptest::collection::btree_set("keys:manage|audit:read|banking:read|[ab]:[cd]", 0..6),

@@ -9,8 +9,9 @@ use crate::clock::Clock;
 
 /// A clock that stands still until a test moves it.
 ///
-/// Clones share one time. To [set](Self::set) it moves what a calendar shows; to [advance](Self::advance) it lets time
-/// pass, which caches notice too.
+/// Clones share one time. [`set`](Self::set) changes the wall clock only; [`advance`](Self::advance) moves the monotonic
+/// clock too, by which caches age. Each reading of [`unix_millis`](Clock::unix_millis) within a second is one millisecond
+/// later, so that the ids of audit records sort in the order in which they were made.
 ///
 /// ```
 /// use coverbase_auth::{Clock, testing::TestClock};
@@ -26,6 +27,7 @@ pub struct TestClock(Arc<TestTime>);
 #[derive(Debug)]
 struct TestTime {
     unix_seconds: AtomicU64,
+    readings: AtomicU64,
     monotonic_millis: AtomicU64,
 }
 
@@ -35,6 +37,7 @@ impl TestClock {
     pub fn at(unix_seconds: u64) -> Self {
         Self(Arc::new(TestTime {
             unix_seconds: unix_seconds.into(),
+            readings: 0.into(),
             monotonic_millis: 0.into(),
         }))
     }
@@ -50,11 +53,13 @@ impl TestClock {
     /// ```
     pub fn set(&self, unix_seconds: u64) {
         self.0.unix_seconds.store(unix_seconds, Ordering::SeqCst);
+        self.0.readings.store(0, Ordering::SeqCst);
     }
 
     /// Moves the time on by `seconds`.
     pub fn advance(&self, seconds: u64) {
         self.0.unix_seconds.fetch_add(seconds, Ordering::SeqCst);
+        self.0.readings.store(0, Ordering::SeqCst);
         self.0
             .monotonic_millis
             .fetch_add(seconds * 1_000, Ordering::SeqCst);
@@ -64,6 +69,13 @@ impl TestClock {
 impl Clock for TestClock {
     fn unix_seconds(&self) -> u64 {
         self.0.unix_seconds.load(Ordering::SeqCst)
+    }
+
+    fn unix_millis(&self) -> u64 {
+        let millis = self.0.readings.fetch_add(1, Ordering::SeqCst).min(999);
+        self.unix_seconds()
+            .saturating_mul(1_000)
+            .saturating_add(millis)
     }
 
     fn monotonic_millis(&self) -> u64 {

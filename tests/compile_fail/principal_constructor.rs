@@ -1,4 +1,4 @@
-//! C6: whoever holds a `Principal` has it from the layer, though not whoever holds a record.
+//! C6: a `Principal` cannot be made by a constructor or a conversion outside the crate.
 
 use coverbase_auth::{KeyRecord, Principal};
 

@@ -1,4 +1,4 @@
-//! From where a key may be used (C22–C26, T9); C27 stands in `jwt.rs`, C28 in `requirements.rs`.
+//! The IP allowlist of API keys (C22–C26, T9). C27 is tested in `jwt.rs`, C28 in `requirements.rs`.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use crate::support::{KEY, ORG, StoreFn, ask, bearer, block_on, record, store};
 const INSIDE: &str = "203.0.113.9";
 const OUTSIDE: &str = "192.0.2.66";
 
-/// A layer whose key may be used from these networks alone.
+/// A layer whose key can be used only from these networks.
 fn only_from(networks: &[&str]) -> CoverbaseAuthLayer {
     let allowlist = IpAllowlist::parse(networks).unwrap();
     CoverbaseAuthLayer::new(store(record().with_allowlist(allowlist)))
@@ -33,7 +33,7 @@ fn from_peer(address: &str) -> Request<()> {
     request
 }
 
-/// By a connection from inside the allowlist, which counts for nothing where proxies are trusted.
+/// A request whose peer address is inside the allowlist, which is ignored if proxies are trusted.
 fn forwarded(lines: &[&[u8]]) -> Request<()> {
     let mut request = from_peer(INSIDE);
     for line in lines {
@@ -51,9 +51,9 @@ fn passes(layer: &CoverbaseAuthLayer, request: Request<()>) -> bool {
     }
 }
 
-// C8, C23, C28: a key that a store had to be asked for is held to the same, in the same order.
+// C8, C23, C28
 #[test]
-fn a_key_that_was_waited_for_is_held_to_the_same() {
+fn key_of_a_pending_lookup_gets_the_same_checks_in_the_same_order() {
     let layer = |record: KeyRecord| {
         let store = StoreFn(move |_: &_| {
             let record = record.clone();
@@ -94,7 +94,7 @@ fn a_key_that_was_waited_for_is_held_to_the_same() {
 
 // C22
 #[test]
-fn no_network_means_no_restriction() {
+fn empty_allowlist_restricts_nothing() {
     let layer = only_from(&[]);
     for request in [
         from_peer(INSIDE),
@@ -108,7 +108,7 @@ fn no_network_means_no_restriction() {
 
 // C22, C23
 #[test]
-fn a_key_is_used_from_a_network_of_its_organization() {
+fn key_is_accepted_only_from_its_networks() {
     let layer = only_from(&["203.0.113.0/24", "198.51.100.7", "2001:db8:77::/48"]);
     for address in [
         "203.0.113.0",
@@ -136,7 +136,7 @@ fn a_key_is_used_from_a_network_of_its_organization() {
 
 // C23
 #[test]
-fn the_refusal_is_a_403_of_a_known_key() {
+fn rejected_address_gets_403_and_names_the_principal() {
     let answer = ask(&only_from(&[INSIDE]), from_peer(OUTSIDE));
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert_eq!(
@@ -150,7 +150,7 @@ fn the_refusal_is_a_403_of_a_known_key() {
 
 // C24
 #[test]
-fn an_unknown_address_passes_no_allowlist() {
+fn unknown_address_is_rejected_by_every_allowlist() {
     let everywhere = only_from(&["0.0.0.0/0", "::/0"]);
     assert!(!passes(&everywhere, bearer(KEY)));
     assert!(passes(&everywhere, from_peer(OUTSIDE)));
@@ -165,9 +165,9 @@ fn an_unknown_address_passes_no_allowlist() {
     assert!(!passes(&by_rule, from_peer(INSIDE)));
 }
 
-// C25: by default the peer, whatever a client writes.
+// C25: the default is the peer address.
 #[test]
-fn without_trusted_proxies_a_header_counts_for_nothing() {
+fn forwarding_headers_are_ignored_without_trusted_proxies() {
     for layer in [only_from(&["203.0.113.0/24"]), behind(0)] {
         let mut spoofed = from_peer(OUTSIDE);
         for name in [
@@ -184,9 +184,9 @@ fn without_trusted_proxies_a_header_counts_for_nothing() {
     }
 }
 
-// C25, T9: what the trusted proxy appended; what stands further left is the client's own word.
+// C25, T9: the entry that the outermost trusted proxy appended; the client wrote those further left.
 #[test]
-fn with_trusted_proxies_the_entry_counts_from_the_right() {
+fn entry_is_counted_from_the_right() {
     let cases: &[(usize, &[&[u8]], bool)] = &[
         (1, &[b"203.0.113.9"], true),
         (1, &[b"192.0.2.66"], false),
@@ -223,13 +223,13 @@ fn with_trusted_proxies_the_entry_counts_from_the_right() {
 
 // C26
 #[test]
-fn a_mapped_address_is_the_ipv4_address() {
+fn mapped_address_is_the_ipv4_address() {
     for networks in [["203.0.113.0/24"], ["::ffff:203.0.113.0/120"]] {
         let layer = only_from(&networks);
         assert!(passes(&layer, from_peer("203.0.113.9")));
         assert!(passes(&layer, from_peer("::ffff:203.0.113.9")));
         assert!(!passes(&layer, from_peer("::ffff:192.0.2.66")));
-        // An IPv4-compatible and a translated address are other addresses.
+        // IPv4-compatible and translated addresses are different addresses.
         assert!(!passes(&layer, from_peer("::203.0.113.9")));
         assert!(!passes(&layer, from_peer("64:ff9b::203.0.113.9")));
     }
@@ -245,10 +245,10 @@ fn a_mapped_address_is_the_ipv4_address() {
 
 // C26
 #[test]
-fn a_proxys_port_and_brackets_are_dropped_and_nothing_else() {
+fn port_and_brackets_of_an_entry_are_removed() {
     let layer = only_from(&["203.0.113.9", "2001:db8::1"]);
     let layer = layer.with_client_ip(ClientIpSource::trusted_proxies(1));
-    for (accepted, refused) in [
+    for (accepted, rejected) in [
         ("203.0.113.9:443", "203.0.113.9:65536"),
         ("203.0.113.9", "[203.0.113.9]"),
         ("203.0.113.9", "203.0.113.009"),
@@ -265,15 +265,15 @@ fn a_proxys_port_and_brackets_are_dropped_and_nothing_else() {
             "{accepted:?}"
         );
         assert!(
-            !passes(&layer, forwarded(&[refused.as_bytes()])),
-            "{refused:?}"
+            !passes(&layer, forwarded(&[rejected.as_bytes()])),
+            "{rejected:?}"
         );
     }
 }
 
-// C22: an administrator's change holds for the next request.
+// C22
 #[test]
-fn an_allowlist_holds_from_the_moment_it_is_set() {
+fn allowlist_change_applies_to_the_next_request() {
     let store = store(record());
     let layer = CoverbaseAuthLayer::new(store.clone());
     let set = |networks: &[&str]| {
@@ -291,9 +291,9 @@ fn an_allowlist_holds_from_the_moment_it_is_set() {
 }
 
 proptest! {
-    // T9, C25: nothing that a client sends before the proxies' entries moves the decision.
+    // T9, C25
     #[test]
-    fn what_a_client_prepends_changes_nothing(
+    fn entries_of_the_client_do_not_change_the_decision(
         spoofed in vec(vec(prop_oneof![b' '..=b'~', Just(b','), 128..=255_u8], 0..40), 0..4),
         hops in vec(prop_oneof![Just(INSIDE), Just(OUTSIDE), Just("unknown"), Just("")], 1..4),
     ) {

@@ -1,4 +1,4 @@
-//! What a request presents (C1–C5).
+//! The credential of a request (C1–C5).
 
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, Environment, KeyFormat, KeyRecord, MemoryStore, RejectionKind,
@@ -20,7 +20,7 @@ fn authorization(value: &[u8]) -> Request<()> {
 
 // C1
 #[test]
-fn no_method_is_open() {
+fn every_method_requires_a_credential() {
     for method in [
         "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND",
     ] {
@@ -45,7 +45,7 @@ fn no_method_is_open() {
 
 // C1
 #[test]
-fn a_cors_preflight_is_a_request_like_others() {
+fn cors_preflight_requires_a_credential() {
     let preflight = |credential: &[(&str, &str)]| {
         let headers = [
             ("origin", "https://app.example.com"),
@@ -63,7 +63,7 @@ fn a_cors_preflight_is_a_request_like_others() {
 
 // C2, RFC 9110 §11.1
 #[test]
-fn the_scheme_has_any_case_and_one_space_or_more() {
+fn scheme_in_any_case_and_any_number_of_spaces_are_accepted() {
     for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
         for spaces in [" ", "  ", "        "] {
             let value = format!("{scheme}{spaces}{KEY}");
@@ -80,7 +80,7 @@ fn the_scheme_has_any_case_and_one_space_or_more() {
 
 // C2: keys minted by Clerk contain `/` and `=`.
 #[test]
-fn a_token_is_token68() {
+fn token_with_a_byte_outside_token68_is_malformed() {
     let every_character = "ak_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/";
     for secret in [
         every_character,
@@ -117,7 +117,7 @@ fn a_token_is_token68() {
 
 // C3
 #[test]
-fn no_bearer_credential_is_a_missing_one() {
+fn header_without_a_bearer_token_is_missing() {
     let basic = "Basic YWtfbGl2ZV94Og==";
     for value in [
         "",
@@ -150,9 +150,9 @@ fn no_bearer_credential_is_a_missing_one() {
     assert_eq!(ask(&layer(), bearer(KEY)).rejection_kind(), None);
 }
 
-// C3: which of two the service inside would read is anybody's guess.
+// C3: the inner service could read either of the two.
 #[test]
-fn two_headers_are_malformed_whatever_they_say() {
+fn two_authorization_headers_are_malformed() {
     let good = &*format!("Bearer {KEY}");
     for [one, other] in [
         [good, good],
@@ -175,7 +175,7 @@ fn two_headers_are_malformed_whatever_they_say() {
 
 // C3
 #[test]
-fn what_is_no_token68_is_malformed() {
+fn several_quoted_or_encoded_tokens_are_malformed() {
     let good = &*format!("Bearer {KEY}");
     for value in [
         &*format!("{good}, {good}"),
@@ -201,7 +201,7 @@ fn what_is_no_token68_is_malformed() {
 
 // C3
 #[test]
-fn a_token_has_8_kib_at_most() {
+fn token_over_8_kib_is_malformed_without_a_store_call() {
     let longest = format!("ak_{}", "x".repeat(8 * 1024 - 3));
     let store = CountingStore::new(MemoryStore::new());
     store.store.insert(&key(&longest), record());
@@ -220,7 +220,7 @@ fn a_token_has_8_kib_at_most() {
 
 // C3
 #[test]
-fn a_credential_is_read_in_authorization_alone() {
+fn credential_outside_the_authorization_header_is_ignored() {
     let credential = format!("Bearer {KEY}");
     let uri = format!("/v1/utils/authtest?access_token={KEY}&api_key={KEY}&authorization={KEY}");
     let elsewhere = || {
@@ -243,7 +243,7 @@ fn a_credential_is_read_in_authorization_alone() {
 
 // C4
 #[test]
-fn two_kinds_are_told_apart_and_the_rest_is_an_unknown_key() {
+fn token_is_a_key_a_jwt_or_an_unknown_key() {
     let store = MemoryStore::new();
     for good in ["ak_live_1", "ak_test_1", "ak_1", "ak_a.b.c", "ak_live_a.b"] {
         store.insert(&key(good), KeyRecord::new(good, "org_acme"));
@@ -277,7 +277,7 @@ fn two_kinds_are_told_apart_and_the_rest_is_an_unknown_key() {
 
 // C5
 #[test]
-fn a_key_of_the_other_environment_is_an_invalid_key() {
+fn key_of_the_other_environment_is_rejected() {
     let store = MemoryStore::new();
     for secret in ["ak_live_1", "ak_test_1", "ak_1", "ak_Live_1", "ak_live"] {
         store.insert(&key(secret), KeyRecord::new(secret, "org_acme"));
@@ -285,11 +285,11 @@ fn a_key_of_the_other_environment_is_an_invalid_key() {
     let both = CoverbaseAuthLayer::new(store);
     let live = both.clone().with_environment(Environment::Live);
     let test = both.clone().with_environment(Environment::Test);
-    let refused = Some(RejectionKind::InvalidApiKey);
+    let rejected = Some(RejectionKind::InvalidApiKey);
     for (secret, in_live, in_test) in [
-        ("ak_live_1", None, refused),
-        ("ak_test_1", refused, None),
-        // Another issuer's names no environment.
+        ("ak_live_1", None, rejected),
+        ("ak_test_1", rejected, None),
+        // Keys of other issuers name no environment.
         ("ak_1", None, None),
         ("ak_Live_1", None, None),
         ("ak_live", None, None),
@@ -314,9 +314,9 @@ fn a_key_of_the_other_environment_is_an_invalid_key() {
     assert_eq!(foreign.wire(), unknown.wire());
 }
 
-// C8, T14: an invented key costs the store nothing.
+// C8, T14
 #[test]
-fn with_minted_keys_alone_the_store_is_not_asked_for_others() {
+fn key_without_checksum_is_rejected_without_a_store_call() {
     let minted = ApiKey::generate(Environment::Live);
     let store = CountingStore::new(store(record()));
     store

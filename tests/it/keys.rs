@@ -1,5 +1,9 @@
-//! What an API key opens, and until when (C6–C10, T10, T11).
+//! What an API key is accepted for, and until when (C6–C10, T10, T11).
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 use coverbase_auth::{
     ApiKey, CoverbaseAuthLayer, Environment, KeyRecord, KeyRegistry, MemoryStore, PrincipalKind,
     RejectionKind, Requirement, Scope, testing::TestClock,
@@ -12,7 +16,7 @@ const NOW: u64 = 1_800_000_000;
 
 // C6
 #[test]
-fn a_key_is_the_service_account_of_its_own_organization() {
+fn key_authenticates_as_the_service_account_of_its_organization() {
     let store = MemoryStore::new();
     let records = [
         (
@@ -40,9 +44,9 @@ fn a_key_is_the_service_account_of_its_own_organization() {
     }
 }
 
-// C8, T10: nothing on the wire says which it was.
+// C8, T10
 #[test]
-fn unknown_revoked_and_expired_are_one_answer() {
+fn unknown_revoked_and_expired_keys_get_the_same_response() {
     let store = MemoryStore::new();
     store.insert(&key("ak_live_good"), KeyRecord::new("ak_1", ORG));
     store.insert(
@@ -80,7 +84,7 @@ fn unknown_revoked_and_expired_are_one_answer() {
 
 // C10
 #[test]
-fn a_key_is_expired_from_its_second_on() {
+fn key_is_expired_from_the_second_of_its_expiry() {
     let clock = TestClock::at(0);
     let layer = CoverbaseAuthLayer::new(store(record().with_expires_at(NOW)));
     let layer = layer.with_clock(clock.clone());
@@ -91,7 +95,7 @@ fn a_key_is_expired_from_its_second_on() {
         (NOW, expired),
         (NOW + 1, expired),
         (u64::MAX, expired),
-        // T4: a clock that was set back.
+        // T4: the clock was set back.
         (NOW - 3_600, None),
     ] {
         clock.set(now);
@@ -101,14 +105,14 @@ fn a_key_is_expired_from_its_second_on() {
 
 // C10
 #[test]
-fn a_key_without_an_expiry_never_expires() {
+fn key_without_expiry_does_not_expire() {
     let layer = CoverbaseAuthLayer::new(store(record())).with_clock(TestClock::at(u64::MAX));
     assert_eq!(ask(&layer, bearer(KEY)).rejection_kind(), None);
 }
 
-// C10: from the revocation on, whatever the clock says.
+// C10: from the moment of revocation, independent of the clock.
 #[test]
-fn a_revoked_key_opens_nothing_from_then_on() {
+fn revoked_key_is_rejected() {
     let store = store(record());
     let clock = TestClock::at(NOW);
     let layer = CoverbaseAuthLayer::new(store.clone()).with_clock(clock.clone());
@@ -127,9 +131,9 @@ fn a_revoked_key_opens_nothing_from_then_on() {
     }
 }
 
-// C9: none is the default.
+// C9
 #[test]
-fn a_key_without_scopes_opens_ordinary_routes_alone() {
+fn key_without_scopes_is_accepted_on_ordinary_routes_only() {
     let layer = CoverbaseAuthLayer::new(store(record()));
     let answer = ask(&layer, bearer(KEY));
     assert!(answer.principal().scopes().is_empty());
@@ -137,8 +141,8 @@ fn a_key_without_scopes_opens_ordinary_routes_alone() {
         let admin = layer
             .clone()
             .with_requirement(Requirement::scope(scope.clone()));
-        let refusal = ask(&admin, bearer(KEY)).rejection_kind();
-        assert_eq!(refusal, Some(RejectionKind::InsufficientScope), "{scope}");
+        let kind = ask(&admin, bearer(KEY)).rejection_kind();
+        assert_eq!(kind, Some(RejectionKind::InsufficientScope), "{scope}");
 
         let scoped = store(record().with_scopes([scope.clone()]));
         let admin =
@@ -147,9 +151,9 @@ fn a_key_without_scopes_opens_ordinary_routes_alone() {
     }
 }
 
-// C9: whole and case-sensitive; no hierarchy, no prefix, no wildcard.
+// C9: scopes are compared whole and with case; there is no hierarchy, prefix match or wildcard.
 #[test]
-fn no_scope_stands_for_another() {
+fn scope_grants_no_other_scope() {
     for (granted, required) in [
         ("keys:manage", "keys:managed"),
         ("keys:managed", "keys:manage"),
@@ -165,17 +169,17 @@ fn no_scope_stands_for_another() {
         let [granted, required]: [Scope; 2] = [granted, required].map(|it| it.parse().unwrap());
         let layer = CoverbaseAuthLayer::new(store(record().with_scopes([granted.clone()])));
         let foreign = layer.clone().with_requirement(Requirement::scope(required));
-        let refusal = ask(&foreign, bearer(KEY)).rejection_kind();
-        assert_eq!(refusal, Some(RejectionKind::InsufficientScope), "{granted}");
+        let kind = ask(&foreign, bearer(KEY)).rejection_kind();
+        assert_eq!(kind, Some(RejectionKind::InsufficientScope), "{granted}");
 
         let own = layer.with_requirement(Requirement::scope(granted.clone()));
         assert_eq!(ask(&own, bearer(KEY)).rejection_kind(), None, "{granted}");
     }
 }
 
-// T11, C7: what a reader of the database has opens nothing.
+// T11, C7: what a database dump contains is no credential.
 #[test]
-fn a_digest_an_id_or_a_part_of_the_secret_is_no_key() {
+fn digest_id_or_part_of_the_secret_is_rejected() {
     let secret = ApiKey::generate(Environment::Live);
     let digest = secret.digest();
     let store = MemoryStore::new();
@@ -184,15 +188,12 @@ fn a_digest_an_id_or_a_part_of_the_secret_is_no_key() {
     let secret = secret.expose_secret();
     assert_eq!(ask(&layer, bearer(secret)).rejection_kind(), None);
 
-    let hex: String = digest
-        .as_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = digest.as_bytes();
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut stolen = vec![
         hex.to_uppercase(),
-        base64(digest.as_bytes(), b"+/"),
-        base64(digest.as_bytes(), b"-_"),
+        STANDARD_NO_PAD.encode(digest),
+        URL_SAFE_NO_PAD.encode(digest),
         hex,
         KEY_ID.to_owned(),
         ORG.to_owned(),
@@ -207,25 +208,7 @@ fn a_digest_an_id_or_a_part_of_the_secret_is_no_key() {
         stolen.extend(stolen.clone().iter().map(|text| format!("{prefix}{text}")));
     }
     for token in stolen.iter().filter(|token| **token != secret) {
-        let refusal = ask(&layer, bearer(token)).rejection_kind();
-        assert_eq!(refusal, Some(RejectionKind::InvalidApiKey), "{token}");
+        let kind = ask(&layer, bearer(token)).rejection_kind();
+        assert_eq!(kind, Some(RejectionKind::InvalidApiKey), "{token}");
     }
-}
-
-fn base64(bytes: &[u8], last_two: &[u8; 2]) -> String {
-    let alphabet: Vec<u8> = (b'A'..=b'Z')
-        .chain(b'a'..=b'z')
-        .chain(b'0'..=b'9')
-        .collect();
-    let alphabet = [&alphabet, &last_two[..]].concat();
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, i| {
-            bits << 8 | usize::from(chunk.get(i).copied().unwrap_or(0))
-        });
-        for digit in 0..=chunk.len() {
-            text.push(alphabet[bits >> (18 - 6 * digit) & 63].into());
-        }
-    }
-    text
 }

@@ -11,9 +11,9 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 const ORDER: [&str; 18] = [
     "clock",
     "json",
+    "credential",
     "telemetry",
     "client_ip",
-    "credential",
     "principal",
     "requirement",
     "key_store",

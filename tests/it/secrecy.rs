@@ -1,4 +1,4 @@
-//! No secret leaves by a side door (C33, T12), and what a stranger wrote stays on its line (T13).
+//! Secrets in logs, responses and `Debug` output (C33, T12), and text from clients in logs (T13).
 
 use std::{
     fmt::Debug,
@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use coverbase_auth::{
-    ApiKey, CoverbaseAuthLayer, Credential, IpAllowlist, KeyRecord, KeyStore, Lookup, Rejection,
-    RejectionKind, Render, RequireLayer, Requirement, Scope, StoreError,
+    ApiKey, CoverbaseAuthLayer, Credential, Environment, IpAllowlist, KeyRecord, KeyStore, Lookup,
+    Rejection, RejectionKind, Render, RequireLayer, Requirement, Scope, StoreError,
 };
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION, request::Parts};
 use tower::{Layer, Service};
@@ -19,14 +19,13 @@ use crate::support::{
 
 const JWT: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyXzEifQ.c2lnbmF0dXJl";
 
-/// How a secret, or what a database keeps of it, may be spelled.
+/// Spellings of a secret, of half of it, and of its digest.
 fn spellings(secret: &str) -> Vec<String> {
     let digest = key(secret).digest();
     let digest = digest.as_bytes();
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     vec![
         secret.to_owned(),
-        // Half of a secret is one, too.
         secret[secret.len() / 2..].to_owned(),
         hex.to_uppercase(),
         hex,
@@ -44,8 +43,11 @@ fn assert_silent(text: &str, secret: &str) {
 
 // C33
 #[test]
-fn the_inner_service_sees_a_sensitive_credential() {
-    assert!(!is_sensitive(bearer(KEY).headers()), "as a client sends it");
+fn credential_is_marked_sensitive_for_the_inner_service() {
+    assert!(
+        !is_sensitive(bearer(KEY).headers()),
+        "a client does not mark it"
+    );
     for layer in [
         CoverbaseAuthLayer::new(store(record())),
         CoverbaseAuthLayer::new(pending(record())),
@@ -59,7 +61,7 @@ fn the_inner_service_sees_a_sensitive_credential() {
 
 // C33
 #[test]
-fn a_stripped_credential_does_not_reach_the_inner_service() {
+fn stripped_credential_does_not_reach_the_inner_service() {
     for layer in [
         CoverbaseAuthLayer::new(store(record())),
         CoverbaseAuthLayer::new(pending(record())),
@@ -83,11 +85,11 @@ fn a_stripped_credential_does_not_reach_the_inner_service() {
     }
 }
 
-/// A renderer that shows what it was given.
+/// A renderer that prints its arguments.
 #[derive(Debug, Clone, Default)]
-struct Gossip(Arc<Mutex<Vec<String>>>);
+struct PrintingRender(Arc<Mutex<Vec<String>>>);
 
-impl Render for Gossip {
+impl Render for PrintingRender {
     fn render(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes> {
         assert!(is_sensitive(&request.headers));
         self.0
@@ -98,14 +100,14 @@ impl Render for Gossip {
     }
 }
 
-// C33: a renderer logs requests, too.
+// C33: a renderer can log the request.
 #[test]
-fn a_renderer_sees_a_sensitive_credential() {
-    let gossip = Gossip::default();
+fn credential_is_marked_sensitive_for_the_renderer() {
+    let render = PrintingRender::default();
     let layer =
-        CoverbaseAuthLayer::new(store(record().with_revoked_at(1))).with_render(gossip.clone());
+        CoverbaseAuthLayer::new(store(record().with_revoked_at(1))).with_render(render.clone());
     let waiting = CoverbaseAuthLayer::new(pending(record().with_revoked_at(1)));
-    let waiting = waiting.with_render(gossip.clone());
+    let waiting = waiting.with_render(render.clone());
     let twice = |token: &str| {
         let mut request = bearer(token);
         let other = request.headers()[AUTHORIZATION].clone();
@@ -121,7 +123,7 @@ fn a_renderer_sees_a_sensitive_credential() {
             assert!(ask(layer, request).rejection_kind().is_some());
         }
     }
-    let told = gossip.0.lock().unwrap().join("\n");
+    let told = render.0.lock().unwrap().join("\n");
     assert_eq!(told.lines().count(), 9);
     assert!(!told.contains(JWT) && !told.contains("unrecognized"));
     assert_silent(&told, KEY);
@@ -137,7 +139,7 @@ fn debug_shows_no_secret() {
     let mut service = layer.layer(Echo::default());
     let mut waiting = CoverbaseAuthLayer::new(pending(record())).layer(Echo::default());
     let answer = ask(&layer, bearer(KEY));
-    let refused = ask(
+    let rejected = ask(
         &layer.clone().with_requirement(Requirement::roles([])),
         bearer(KEY),
     );
@@ -158,7 +160,7 @@ fn debug_shows_no_secret() {
         &waiting.call(bearer(KEY)),
         &service,
         &answer.principal(),
-        &refused.rejection,
+        &rejected.rejection,
     ];
     for value in shown {
         assert_silent(&format!("{value:?}"), KEY);
@@ -166,7 +168,7 @@ fn debug_shows_no_secret() {
     }
 }
 
-/// A store whose answer takes a moment.
+/// A store with pending lookups.
 fn pending(record: KeyRecord) -> impl KeyStore {
     StoreFn(move |_: &_| {
         let record = record.clone();
@@ -177,12 +179,12 @@ fn pending(record: KeyRecord) -> impl KeyStore {
     })
 }
 
-/// Every outcome that a key can have.
+/// Runs requests with every outcome that a key can have.
 fn all_outcomes() {
     let tokens = [KEY, JWT, "unrecognized", "ak_unknown_7d3", "a,b", ""];
     let allowlist = IpAllowlist::parse(["203.0.113.0/24"]).unwrap();
     let require = RequireLayer::new(Requirement::scope(Scope::KEYS_MANAGE));
-    let mut refusals = std::collections::HashSet::new();
+    let mut kinds = std::collections::HashSet::new();
     for record in [
         record(),
         record().with_name("ci").with_scopes([Scope::KEYS_MANAGE]),
@@ -195,26 +197,25 @@ fn all_outcomes() {
             CoverbaseAuthLayer::new(pending(record.clone())),
         ] {
             for token in tokens {
-                refusals.insert(ask(&layer, bearer(token)).rejection_kind());
-                refusals
-                    .insert(ask(&(layer.clone(), require.clone()), bearer(token)).rejection_kind());
+                kinds.insert(ask(&layer, bearer(token)).rejection_kind());
+                kinds.insert(ask(&(layer.clone(), require.clone()), bearer(token)).rejection_kind());
             }
         }
     }
     for store in [
-        StoreFn((|_: &_| Lookup::ready(Err(StoreError::new("refused")))) as fn(&_) -> _),
+        StoreFn((|_: &_| Lookup::ready(Err(StoreError::new("connection refused")))) as fn(&_) -> _),
         StoreFn(|_: &_| Lookup::pending(async { Err(StoreError::new("timeout")) })),
         StoreFn(|_: &_| panic!("on purpose")),
     ] {
-        refusals.insert(ask(&CoverbaseAuthLayer::new(store), bearer(KEY)).rejection_kind());
+        kinds.insert(ask(&CoverbaseAuthLayer::new(store), bearer(KEY)).rejection_kind());
     }
-    refusals.insert(ask(&require, bearer(KEY)).rejection_kind());
-    assert_eq!(refusals.len(), 9, "{refusals:?}");
+    kinds.insert(ask(&require, bearer(KEY)).rejection_kind());
+    assert_eq!(kinds.len(), 9, "{kinds:?}");
 }
 
 // C33, T12
 #[test]
-fn the_log_holds_no_token_and_no_digest() {
+fn log_contains_no_token_and_no_digest() {
     let lines = log_of(all_outcomes);
     let log: String = lines
         .iter()
@@ -222,9 +223,9 @@ fn the_log_holds_no_token_and_no_digest() {
         .collect();
     for expected in [
         "admitted",
-        "missing_credential",
-        "invalid_api_key",
-        "rejected",
+        "MissingCredential",
+        "InvalidApiKey",
+        "connection refused",
         "timeout",
     ] {
         assert!(log.contains(expected), "{expected} is missing in {log}");
@@ -243,7 +244,7 @@ fn the_log_holds_no_token_and_no_digest() {
     }
 }
 
-/// CR LF and a line of one's own; an escape sequence; NUL, DEL, NEL, a C1 control, a line separator, an override.
+/// CR LF and a forged line, an escape sequence, NUL, DEL, NEL, a C1 control, a line separator, a direction override.
 const ODD: &str = "a\r\nERROR forged\u{1b}[2J\0\u{7f}\u{85}\u{9b}\u{2028}\u{202e}b";
 
 #[track_caller]
@@ -257,7 +258,7 @@ fn assert_one_line_each(lines: &[Line]) {
 
 // T13
 #[test]
-fn a_path_stays_on_its_line() {
+fn path_is_logged_on_one_line() {
     let layer = CoverbaseAuthLayer::new(store(record()));
     for path in [
         "/v1/%0d%0aERROR%20forged%1b%5b2J",
@@ -273,37 +274,37 @@ fn a_path_stays_on_its_line() {
 
 // T13
 #[test]
-fn a_name_and_an_id_stay_on_their_line() {
+fn name_and_id_are_logged_on_one_line() {
     let odd = KeyRecord::new(ODD, ODD).with_name(ODD).with_created_by(ODD);
     let layer = CoverbaseAuthLayer::new(store(odd));
-    let refusing = layer
+    let rejecting = layer
         .clone()
         .with_requirement(Requirement::scope(Scope::AUDIT_READ));
     let lines = log_of(|| {
         assert_eq!(ask(&layer, bearer(KEY)).rejection_kind(), None);
-        let refusal = ask(&refusing, bearer(KEY)).rejection_kind();
-        assert_eq!(refusal, Some(RejectionKind::InsufficientScope));
+        let kind = ask(&rejecting, bearer(KEY)).rejection_kind();
+        assert_eq!(kind, Some(RejectionKind::InsufficientScope));
     });
     assert_one_line_each(&lines);
     assert_eq!(lines.len(), 2);
     assert!(lines.iter().all(|line| line.text.contains("forged")));
 }
 
-// T13: a database repeats what it was asked, in several lines.
+// T13: the error of a database can have several lines.
 #[test]
-fn a_stores_error_stays_on_its_line() {
+fn error_of_a_store_is_logged_on_one_line() {
     let down = StoreFn(|_: &_| Lookup::ready(Err(StoreError::new(ODD))));
     let lines = log_of(|| {
-        let refusal = ask(&CoverbaseAuthLayer::new(down), bearer(KEY)).rejection_kind();
-        assert_eq!(refusal, Some(RejectionKind::AuthUnavailable));
+        let kind = ask(&CoverbaseAuthLayer::new(down), bearer(KEY)).rejection_kind();
+        assert_eq!(kind, Some(RejectionKind::AuthUnavailable));
     });
     assert!(lines.iter().any(|line| line.text.contains("forged")));
     assert_one_line_each(&lines);
 }
 
-// T13, T14: nor does anybody fill the disk with one request.
+// T13, T14
 #[test]
-fn a_line_has_a_length_that_a_stranger_does_not_choose() {
+fn long_path_is_cut_in_the_log() {
     let layer = CoverbaseAuthLayer::new(store(record()));
     let request = Request::get(format!("/v1/{}", "x".repeat(60_000)))
         .body(())
@@ -311,5 +312,34 @@ fn a_line_has_a_length_that_a_stranger_does_not_choose() {
     let lines = log_of(|| assert!(ask(&layer, request).rejection_kind().is_some()));
     for line in lines {
         assert!(line.text.len() < 4_096, "{} bytes", line.text.len());
+    }
+}
+
+// C33: a secret or a JWT in a path is redacted, encoded or not.
+#[test]
+fn credential_in_a_path_is_not_logged() {
+    let secret = ApiKey::generate(Environment::Test);
+    let secret = secret.expose_secret();
+    let layer = CoverbaseAuthLayer::new(store(record()));
+    for leaked in [
+        secret,
+        JWT,
+        &secret.replace('_', "%5f"),
+        &format!("id={secret}"),
+    ] {
+        let path = format!("/v1/api-keys/{leaked}/revoke");
+        let request = Request::post(path).body(()).unwrap();
+        let lines = log_of(|| assert!(ask(&layer, request).rejection_kind().is_some()));
+        let logged = "/v1/api-keys/[redacted]/revoke";
+        assert!(
+            lines.iter().any(|line| line.text.contains(logged)),
+            "{lines:?}"
+        );
+        let random_part = &secret["ak_test_".len()..];
+        assert!(
+            lines
+                .iter()
+                .all(|line| !line.text.contains(random_part) && !line.text.contains(JWT))
+        );
     }
 }

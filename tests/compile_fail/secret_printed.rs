@@ -1,4 +1,4 @@
-//! C33: a secret is shown by `expose_secret` alone.
+//! C33: `expose_secret` is the only way to the text of a key.
 
 use coverbase_auth::ApiKey;
 

@@ -1,4 +1,4 @@
-//! A kind more breaks nobody: those who match have an arm for it.
+//! Public enums are `#[non_exhaustive]`: a `match` needs a wildcard arm, so a new variant breaks no caller.
 
 use coverbase_auth::PrincipalKind;
 
