@@ -51,25 +51,9 @@ use crate::{
     requirement::Requirement,
 };
 
-/// Takes records, on the way of requests.
-///
-/// ```
-/// use coverbase_auth::audit::{AuditRecord, AuditSink};
-///
-/// /// Hands records to a thread that forwards them.
-/// #[derive(Debug)]
-/// struct Forwarder(std::sync::mpsc::SyncSender<AuditRecord>);
-///
-/// impl AuditSink for Forwarder {
-///     fn record(&self, record: AuditRecord) {
-///         if self.0.try_send(record).is_err() {
-///             // count what is lost
-///         }
-///     }
-/// }
-/// ```
+/// Receives the record of each call, usually an [`AuditQueue`].
 pub trait AuditSink: fmt::Debug + Send + Sync + 'static {
-    /// Takes `record`, or loses it, at once: a request waits meanwhile, so nothing in here may wait (`C35`).
+    /// Takes or drops `record` without waiting: it is called while a request is answered (`C35`).
     fn record(&self, record: AuditRecord);
 }
 
@@ -79,23 +63,11 @@ impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
     }
 }
 
-/// Where the audit log is read.
-///
-/// ```
-/// use coverbase_auth::{OrgId, StoreError, audit::{AuditEventType, AuditLog, AuditQuery}};
-///
-/// async fn calls_since(log: &dyn AuditLog, org_id: &OrgId, start: u64) -> Result<u64, StoreError> {
-///     let mut query = AuditQuery::default();
-///     query.event_types = vec![AuditEventType::ExternalApiCall.to_string()];
-///     query.start_ts = Some(start);
-///     query.limit = 1;
-///     Ok(log.query(org_id, &query).await?.total)
-/// }
-/// ```
+/// Reads the audit log.
 #[async_trait]
 pub trait AuditLog: fmt::Debug + Send + Sync + 'static {
-    /// One page of the organization's records that match `query`, newest first: by [`AuditRecord::id`], descending.
-    /// Records of another organization are not there (`C20`).
+    /// Returns one page of the organization's records that match `query`, newest first, which is by descending
+    /// [`AuditRecord::id`]. It never contains a record of another organization (`C20`).
     async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError>;
 }
 
@@ -106,41 +78,14 @@ impl<L: AuditLog + ?Sized> AuditLog for Arc<L> {
     }
 }
 
-/// An [`AuditLog`] that is written.
+/// Stores the audit log.
 ///
-/// A store keeps, for each record, its [id](AuditRecord::id), [organization](AuditRecord::org_id),
+/// A store keeps of each record its [id](AuditRecord::id), [organization](AuditRecord::org_id),
 /// [time](AuditRecord::created_at), [type](AuditRecord::event_type), [text to search](AuditRecord::search_text) and
-/// [entry](AuditRecord::entry); the first five are what an [`AuditQuery`] selects by, the last is what it gets.
-///
-/// ```
-/// use async_trait::async_trait;
-/// use coverbase_auth::{OrgId, StoreError};
-/// use coverbase_auth::audit::{AuditLog, AuditPage, AuditQuery, AuditRecord, AuditStore};
-///
-/// /// Prints what it has kept.
-/// #[derive(Debug)]
-/// struct Printed<S>(S);
-///
-/// #[async_trait]
-/// impl<S: AuditStore> AuditLog for Printed<S> {
-///     async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
-///         self.0.query(org_id, query).await
-///     }
-/// }
-///
-/// #[async_trait]
-/// impl<S: AuditStore> AuditStore for Printed<S> {
-///     async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
-///         self.0.append(batch).await?;
-///         batch.iter().for_each(|record| println!("{}", record.entry().as_json()));
-///         Ok(())
-///     }
-/// }
-/// ```
+/// [entry](AuditRecord::entry). An [`AuditQuery`] selects by the first five and returns entries.
 #[async_trait]
 pub trait AuditStore: AuditLog {
-    /// Adds all of `batch`, or fails and may be asked again. A record whose id is there already has been written by an
-    /// earlier attempt, and is passed over.
+    /// Adds all of `batch`, or fails. The caller repeats a failed call, so a record whose id exists is skipped.
     async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError>;
 }
 
@@ -151,14 +96,8 @@ impl<S: AuditStore + ?Sized> AuditStore for Arc<S> {
     }
 }
 
-/// What reading the log requires: role `admin`, `member`, `siloed_member` or `guest`, or scope `audit:read` (`C18`).
-///
-/// ```
-/// use coverbase_auth::{RequireLayer, audit};
-///
-/// let layer = RequireLayer::new(audit::requirement());
-/// # let _ = layer;
-/// ```
+/// Returns the requirement for reading the log: role `admin`, `member`, `siloed_member` or `guest`, or scope `audit:read`
+/// (`C18`).
 pub fn requirement() -> Requirement {
     Requirement::scope(Scope::AUDIT_READ).or_roles([
         Role::ADMIN,
