@@ -96,22 +96,17 @@ async fn page(
     Ok(AuditPage::new(entries, u64::try_from(total).unwrap_or(0)))
 }
 
-/// Returns the least and the greatest id of the records in the window.
+/// Returns the least and the greatest id of the records in the window. The first 48 of the 128 bits of an id are its
+/// millisecond, which suffices until the year 10889.
 fn window(query: &AuditQuery) -> (AuditRecordId, AuditRecordId) {
-    let millis = |seconds: u64| seconds.saturating_mul(1000);
-    let first = millis(query.start_ts.unwrap_or(0));
-    let last = millis(query.end_ts.unwrap_or(u64::MAX)).saturating_add(999);
-    (id_of(first, 0x00), id_of(last, 0xff))
-}
-
-/// The first 48 bits of an id are its millisecond, which suffices until the year 10889.
-fn id_of(unix_millis: u64, rest: u8) -> AuditRecordId {
-    let [_, _, a, b, c, d, e, f] = unix_millis.min((1 << 48) - 1).to_be_bytes();
-    let mut id = [rest; 16];
-    for (byte, millis) in id.iter_mut().zip([a, b, c, d, e, f]) {
-        *byte = millis;
-    }
-    AuditRecordId::from_bytes(id)
+    let millis = |seconds: u64, rest| {
+        let millis = seconds.saturating_mul(1000).saturating_add(rest);
+        u128::from(millis.min((1 << 48) - 1)) << 80
+    };
+    let first = millis(query.start_ts.unwrap_or(0), 0);
+    let last = millis(query.end_ts.unwrap_or(u64::MAX), 999) | ((1 << 80) - 1);
+    let id = |bits: u128| AuditRecordId::from_bytes(bits.to_be_bytes());
+    (id(first), id(last))
 }
 
 fn bigint(number: u64) -> i64 {

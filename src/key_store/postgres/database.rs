@@ -38,7 +38,7 @@ pub(crate) struct Database {
     connector: Connector,
     /// The statements with which each connection begins.
     session: String,
-    hedge: Mutex<Hedge>,
+    hedge: Mutex<Option<Hedge>>,
     /// Bounds concurrent long reads.
     #[cfg(feature = "audit")]
     long_reads: Semaphore,
@@ -58,10 +58,7 @@ impl Database {
         let recycling = ManagerConfig {
             recycling_method: RecyclingMethod::Verified,
         };
-        let Connector {
-            config: server,
-            tls,
-        } = connector.clone();
+        let (server, tls) = (connector.config.clone(), connector.tls.clone());
         let session = session(&config.schema, config.timeout);
         let pool = Pool::builder(Manager::from_config(server, tls, recycling))
             .max_size(config.connections)
@@ -74,10 +71,7 @@ impl Database {
             pool,
             connector,
             session,
-            hedge: Mutex::new(Hedge {
-                client: Weak::new(),
-                made_at: Instant::now(),
-            }),
+            hedge: Mutex::default(),
             #[cfg(feature = "audit")]
             long_reads: Semaphore::new((config.connections / 4).max(1)),
             schema: config.schema.clone(),
@@ -133,7 +127,7 @@ impl Database {
         self.pool.close();
     }
 
-    async fn once(&self, statement: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
+    async fn once(&self, statement: &str, parameters: Parameters<'_>) -> Rows {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(statement).await?;
         Ok(client.query(&statement, parameters).await?)
@@ -162,16 +156,17 @@ impl Database {
     /// slow server would have more connections to accept than statements to execute.
     async fn hedge_client(&self) -> Result<Arc<ClientWrapper>, Failure> {
         let mut hedge = self.hedge.lock().await;
-        if hedge.made_at.elapsed() < HEDGE
-            && let Some(client) = hedge.client.upgrade()
+        if let Some(Hedge { client, made_at }) = &*hedge
+            && made_at.elapsed() < HEDGE
+            && let Some(client) = client.upgrade()
         {
             return Ok(client);
         }
         let client = Arc::new(in_time(HEDGE, self.connect()).await?);
-        *hedge = Hedge {
+        *hedge = Some(Hedge {
             client: Arc::downgrade(&client),
             made_at: Instant::now(),
-        };
+        });
         Ok(client)
     }
 

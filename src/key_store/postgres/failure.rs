@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    fmt::{self, Write},
+    fmt,
     io::{self, ErrorKind},
     time::Duration,
 };
@@ -49,9 +49,15 @@ impl Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
+        let reason = match (error.as_db_error(), error.source()) {
+            // Its details are left out: they quote values.
+            (Some(db), _) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+            (None, Some(cause)) => format!("{error}: {cause}"),
+            (None, None) => error.to_string(),
+        };
         Self {
+            reason,
             is_transient: is_transient(&error),
-            reason: reason(&error),
         }
     }
 }
@@ -82,21 +88,6 @@ pub(super) async fn in_time<T>(
 ) -> Result<T, Failure> {
     let answer = timeout(limit, answer).await;
     answer.unwrap_or_else(|_elapsed| Err(Failure::no_answer()))
-}
-
-/// Returns the server's message without its details, which quote values; for other errors, the chain of causes.
-fn reason(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", error.message(), error.code().code());
-    }
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String does not fail.
-        let _ = write!(reason, ": {error}");
-        cause = error.source();
-    }
-    reason
 }
 
 fn is_transient(error: &tokio_postgres::Error) -> bool {

@@ -5,15 +5,12 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, pending, poll_fn},
+    future::{Future, poll_fn},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinSet, time::sleep};
 use tokio_postgres::{AsyncMessage, Client};
 use tracing::{info, warn};
 
@@ -45,10 +42,7 @@ pub(super) struct Listener {
 }
 
 /// A connection on which `LISTEN` has been acknowledged.
-pub(super) struct Session {
-    client: Client,
-    wire: Wire,
-}
+pub(super) type Session = (Client, Wire);
 
 impl Listener {
     pub(super) async fn open(&self) -> Result<Session, Failure> {
@@ -57,7 +51,7 @@ impl Listener {
             let listen = format!("LISTEN {}", self.channel);
             let listen = async { Ok(client.batch_execute(&listen).await?) };
             self.while_hearing(&mut wire, listen).await?;
-            Ok(Session { client, wire })
+            Ok((client, wire))
         };
         in_time(CONNECT_TIMEOUT, session).await
     }
@@ -81,31 +75,22 @@ impl Listener {
         }
     }
 
-    /// Returns the first session of repeated attempts. An attempt does not end the earlier ones: after a network failure a new
-    /// connection succeeds at once, an old one only after a retransmission.
+    /// Returns the first session of repeated attempts. They overlap: after a network failure a new attempt succeeds at once, and
+    /// one from before the failure ended may hang until its time-out.
     async fn reopen(self: &Arc<Self>) -> Session {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
         let mut attempts = JoinSet::new();
         loop {
             let listener = Arc::clone(self);
             attempts.spawn(async move { listener.open().await });
-            let session = timeout(backoff.delay(), async {
-                loop {
-                    match attempts.join_next().await {
-                        Some(Ok(Ok(session))) => return session,
-                        Some(_failed) => {}
-                        None => pending().await,
-                    }
-                }
-            });
-            if let Ok(session) = session.await {
-                return session;
+            tokio::select! {
+                Some(Ok(Ok(session))) = attempts.join_next() => return session,
+                () = sleep(backoff.delay()) => {}
             }
         }
     }
 
-    async fn attend(&self, session: Session) -> Result<Infallible, Failure> {
-        let Session { client, mut wire } = session;
+    async fn attend(&self, (client, mut wire): Session) -> Result<Infallible, Failure> {
         let heartbeat = async {
             loop {
                 sleep(HEARTBEAT).await;

@@ -28,7 +28,7 @@ impl KeyRegistry for PostgresStore {
     }
 
     async fn list(&self, org_id: &OrgId) -> Result<Vec<KeyRecord>, StoreError> {
-        let Some(id) = storable(org_id.as_str()) else {
+        let Some([id]) = storable([org_id.as_str()]) else {
             return Ok(Vec::new());
         };
         self.flush().await?;
@@ -42,8 +42,7 @@ impl KeyRegistry for PostgresStore {
     }
 
     async fn find(&self, org_id: &OrgId, key_id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        let (Some(org_id), Some(key_id)) = (storable(org_id.as_str()), storable(key_id.as_str()))
-        else {
+        let Some([org_id, key_id]) = storable([org_id.as_str(), key_id.as_str()]) else {
             return Ok(None);
         };
         self.flush().await?;
@@ -58,10 +57,7 @@ impl KeyRegistry for PostgresStore {
         replacement: KeyRecord,
         now: u64,
     ) -> Result<bool, StoreError> {
-        let (Some(key_id), Some(_)) = (
-            storable(key_id.as_str()),
-            storable(replacement.org_id().as_str()),
-        ) else {
+        let Some([_, key_id]) = storable([replacement.org_id().as_str(), key_id.as_str()]) else {
             return Ok(false);
         };
         let mut values = statements::values(&digest, &replacement);
@@ -82,8 +78,7 @@ impl KeyRegistry for PostgresStore {
         key_id: &KeyId,
         now: u64,
     ) -> Result<Option<Revocation>, StoreError> {
-        let (Some(org_id), Some(key_id)) = (storable(org_id.as_str()), storable(key_id.as_str()))
-        else {
+        let Some([org_id, key_id]) = storable([org_id.as_str(), key_id.as_str()]) else {
             return Ok(None);
         };
         let rows = self
@@ -100,7 +95,7 @@ impl KeyRegistry for PostgresStore {
     }
 
     async fn allowlist(&self, org_id: &OrgId) -> Result<IpAllowlist, StoreError> {
-        let Some(org_id) = storable(org_id.as_str()) else {
+        let Some([org_id]) = storable([org_id.as_str()]) else {
             return Ok(IpAllowlist::new());
         };
         let rows = self.database.read(ALLOWLIST, &[&org_id]).await?;
@@ -122,7 +117,7 @@ impl KeyRegistry for PostgresStore {
     }
 }
 
-/// Returns `None` for an id that no row has, because text in PostgreSQL cannot contain a NUL.
-fn storable(id: &str) -> Option<&str> {
-    Some(id).filter(|id| !id.contains('\0'))
+/// Returns `None` if no row can have one of these ids: text in PostgreSQL cannot contain a NUL.
+fn storable<const N: usize>(ids: [&str; N]) -> Option<[&str; N]> {
+    Some(ids).filter(|ids| !ids.iter().any(|id| id.contains('\0')))
 }
