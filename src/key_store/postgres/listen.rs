@@ -5,12 +5,15 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_postgres::{AsyncMessage, Client};
 use tracing::{info, warn};
 
@@ -83,9 +86,17 @@ impl Listener {
         loop {
             let listener = Arc::clone(self);
             attempts.spawn(async move { listener.open().await });
-            tokio::select! {
-                Some(Ok(Ok(session))) = attempts.join_next() => return session,
-                () = sleep(backoff.delay()) => {}
+            let first = timeout(backoff.delay(), async {
+                loop {
+                    match attempts.join_next().await {
+                        Some(Ok(Ok(session))) => return session,
+                        Some(_failed) => {}
+                        None => pending().await,
+                    }
+                }
+            });
+            if let Ok(session) = first.await {
+                return session;
             }
         }
     }
