@@ -63,6 +63,8 @@ pub mod audit;
 mod authenticator;
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "postgres")]
+mod backoff;
 mod client_ip;
 mod clock;
 mod credential;

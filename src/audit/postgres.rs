@@ -11,14 +11,14 @@ use crate::{
     principal::OrgId,
 };
 
-/// Organizations, ids, types, texts and entries, side by side.
+/// `$1` organizations, `$2` ids, `$3` types, `$4` texts and `$5` entries, of equal length.
 const APPEND: &str = "
 INSERT INTO audit_records (org_id, id, event_type, search_text, entry)
 SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::text[])
 ON CONFLICT DO NOTHING";
 
-/// `$1` organization, `$2` and `$3` the first and the last id of the window, `$4` types, `$5` the text that is searched for or
-/// nothing, `$6` limit, `$7` offset.
+/// `$1` organization, `$2` and `$3` the least and the greatest id of the window, `$4` types, `$5` the search text, `$6` limit,
+/// `$7` offset.
 const QUERY: &str = "
 WITH matching AS NOT MATERIALIZED (
     SELECT id, entry FROM audit_records
@@ -33,24 +33,21 @@ impl AuditStore for PostgresStore {
     async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
         let ids: Vec<_> = batch.iter().map(AuditRecord::id).collect();
         let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
-        let org_ids: Vec<_> = batch
-            .iter()
-            .map(|record| record.org_id().as_str())
-            .collect();
-        let types: Vec<_> = batch
-            .iter()
-            .map(|record| record.event_type().as_str())
-            .collect();
+        let org_ids = batch.iter().map(|record| record.org_id().as_str());
+        let org_ids: Vec<_> = org_ids.collect();
+        let types = batch.iter().map(|record| record.event_type().as_str());
+        let types: Vec<_> = types.collect();
         let texts: Vec<_> = batch.iter().map(AuditRecord::search_text).collect();
         let entries: Vec<_> = batch.iter().map(AuditRecord::entry).collect();
         let entries: Vec<_> = entries.iter().map(AuditEntry::as_json).collect();
-        self.write(APPEND, &[&org_ids, &ids, &types, &texts, &entries])
-            .await
-            .map(drop)
+        self.database
+            .write(APPEND, &[&org_ids, &ids, &types, &texts, &entries])
+            .await?;
+        Ok(())
     }
 }
 
-/// A search goes on, and keeps its turn, when nobody waits for it any more: the database goes on with it as well.
+/// A search continues when its caller stops waiting, as it does in the database, and keeps its permit until it ends.
 #[async_trait]
 impl AuditLog for PostgresStore {
     async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
@@ -66,7 +63,7 @@ async fn page(
     query: &AuditQuery,
 ) -> Result<AuditPage, StoreError> {
     let search = query.search.as_deref().unwrap_or_default();
-    // No text in PostgreSQL has a NUL in it.
+    // Text in PostgreSQL cannot contain a NUL.
     if org_id.as_str().contains('\0') || search.contains('\0') {
         return Ok(AuditPage::new(Vec::new(), 0));
     }
@@ -74,7 +71,8 @@ async fn page(
     let types: Vec<_> = types.into_iter().map(AuditEventType::as_str).collect();
     let (first, last) = window(query);
     let rows = store
-        .read_at_length(
+        .database
+        .long_read(
             QUERY,
             &[
                 &org_id.as_str(),
@@ -90,39 +88,27 @@ async fn page(
     let Some(row) = rows.first() else {
         return Ok(AuditPage::new(Vec::new(), 0));
     };
-    let total: i64 = row.try_get("total").map_err(unreadable)?;
-    let entries: Vec<String> = row.try_get("entries").map_err(unreadable)?;
+    // These errors name a column and its type, but no value.
+    let total: i64 = row.try_get("total").map_err(StoreError::new)?;
+    let entries: Vec<String> = row.try_get("entries").map_err(StoreError::new)?;
     let entries = entries.into_iter().map(AuditEntry::from_json);
     let entries = entries.collect::<Result<_, _>>().map_err(StoreError::new)?;
     Ok(AuditPage::new(entries, u64::try_from(total).unwrap_or(0)))
 }
 
-/// The least and the greatest id that a record of the window can have.
+/// Returns the least and the greatest id of the records in the window. The first 48 of the 128 bits of an id are its
+/// millisecond, which suffices until the year 10889.
 fn window(query: &AuditQuery) -> (AuditRecordId, AuditRecordId) {
-    let first = query.start_ts.unwrap_or(0).saturating_mul(1000);
-    let last = query
-        .end_ts
-        .unwrap_or(u64::MAX)
-        .saturating_mul(1000)
-        .saturating_add(999);
-    (id_of(first, 0x00), id_of(last, 0xff))
-}
-
-/// An id has 48 bits for its millisecond: the year 10889.
-fn id_of(unix_millis: u64, rest: u8) -> AuditRecordId {
-    let [_, _, a, b, c, d, e, f] = unix_millis.min((1 << 48) - 1).to_be_bytes();
-    let mut id = [rest; 16];
-    for (byte, millis) in id.iter_mut().zip([a, b, c, d, e, f]) {
-        *byte = millis;
-    }
-    AuditRecordId::from_bytes(id)
+    let millis = |seconds: u64, rest| {
+        let millis = seconds.saturating_mul(1000).saturating_add(rest);
+        u128::from(millis.min((1 << 48) - 1)) << 80
+    };
+    let first = millis(query.start_ts.unwrap_or(0), 0);
+    let last = millis(query.end_ts.unwrap_or(u64::MAX), 999) | ((1 << 80) - 1);
+    let id = |bits: u128| AuditRecordId::from_bytes(bits.to_be_bytes());
+    (id(first), id(last))
 }
 
 fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// The error names a column and its type, and no value.
-fn unreadable(error: tokio_postgres::Error) -> StoreError {
-    StoreError::new(error)
 }

@@ -8,7 +8,8 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The folders (and single files) of `src`, lowest first. Each imports only from those before it.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
+    "backoff",
     "clock",
     "json",
     "credential",

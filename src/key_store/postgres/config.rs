@@ -1,10 +1,10 @@
-//! Where a store finds its database, and how it uses it.
+//! The settings of a store, and the errors of connecting.
 
 use std::time::Duration;
 
 use super::{schema, server::Server};
 
-/// A database, and how a [`PostgresStore`](super::PostgresStore) uses it.
+/// The settings of a [`PostgresStore`](super::PostgresStore).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -33,31 +33,25 @@ pub struct PostgresConfig {
 }
 
 impl PostgresConfig {
-    /// The database at `postgres://user:password@host:port/database?options`, with special characters percent-encoded; a
-    /// folder as the host (`%2Frun%2Fpostgresql`) is where its Unix socket lies.
+    /// Parses `postgres://user:password@host:port/database?options`. Special characters are percent-encoded. A folder as the
+    /// host (`%2Frun%2Fpostgresql`) contains the server's Unix socket.
     ///
-    /// Of the options of libpq these are known: `sslmode`, `sslrootcert`, `sslnegotiation`, `channel_binding`,
-    /// `application_name`, `connect_timeout`, `hostaddr`, `options`, `keepalives` and its kin, `tcp_user_timeout` and
-    /// `load_balance_hosts`. Several hosts (`host1,host2`) are tried in order until one takes writes: reads go there too.
+    /// These options of libpq are supported: `sslmode`, `sslrootcert`, `sslnegotiation`, `channel_binding`,
+    /// `application_name`, `connect_timeout`, `hostaddr`, `options`, `keepalives`, `keepalives_idle`, `keepalives_interval`,
+    /// `keepalives_retries`, `tcp_user_timeout` and `load_balance_hosts`. Several hosts (`host1,host2`) are tried in order until
+    /// one accepts writes; reads are sent there too.
     ///
     /// | `sslmode` | |
     /// |---|---|
     /// | `disable` | no TLS |
-    /// | `prefer`, the default | TLS where the server offers it, with whatever certificate |
+    /// | `prefer`, the default | TLS if the server offers it, with any certificate |
     /// | `require`, `verify-ca`, `verify-full` | TLS, with a certificate for the host's name by an authority of the operating system, or of the PEM file `sslrootcert` |
     ///
-    /// `require` verifies, as libpq's does not: whoever can change what the database says can let anybody in.
+    /// Unlike libpq's, `require` verifies the certificate: an attacker who can change answers of the database can admit any key.
     ///
     /// # Errors
     ///
     /// [`ConnectError::InvalidUrl`].
-    ///
-    /// ```
-    /// use coverbase_auth::key_store::PostgresConfig;
-    ///
-    /// assert!(PostgresConfig::from_url("postgres://auth@127.0.0.1/coverbase").is_ok());
-    /// assert!(PostgresConfig::from_url("mysql://auth@127.0.0.1/coverbase").is_err());
-    /// ```
     pub fn from_url(url: &str) -> Result<Self, ConnectError> {
         Ok(Self {
             server: Server::parse(url).ok_or(ConnectError::InvalidUrl)?,
@@ -68,21 +62,12 @@ impl PostgresConfig {
         })
     }
 
-    /// The schema that the tables are in, and the channel that changes are announced on; `coverbase_auth` by default. It is
-    /// made if it is not there. Instances with one database and one schema are a fleet.
+    /// Sets the schema of the tables, which is also the name of the channel on which changes are announced. It is created if it
+    /// does not exist. Instances with the same database and schema share their keys. The default is `coverbase_auth`.
     ///
     /// # Errors
     ///
     /// [`ConnectError::InvalidSchema`].
-    ///
-    /// ```
-    /// use coverbase_auth::key_store::PostgresConfig;
-    ///
-    /// let config = PostgresConfig::from_url("postgres://auth@127.0.0.1/coverbase")?;
-    /// assert!(config.clone().with_schema("auth_staging").is_ok());
-    /// assert!(config.with_schema("Auth; DROP TABLE users").is_err());
-    /// # Ok::<(), coverbase_auth::key_store::ConnectError>(())
-    /// ```
     pub fn with_schema(self, schema: impl Into<String>) -> Result<Self, ConnectError> {
         let schema = schema.into();
         if schema::is_schema_name(&schema) {
@@ -92,69 +77,54 @@ impl PostgresConfig {
         }
     }
 
-    /// How many connections statements are sent on, at most; 16 by default, and never less than one. The one that listens is
-    /// beside them, and so are those that are tried when the database says nothing. Searches of the audit log have a quarter of
-    /// them, but never less than one.
+    /// Sets the greatest number of connections for statements, at least 1. The default is 16. The listening connection is
+    /// not counted, nor are the few that are made when lookups are not answered within 100 ms. Searches in the audit log use at
+    /// most a quarter of them, but at least one.
     #[must_use]
-    pub fn with_connections(self, most: usize) -> Self {
-        Self {
-            connections: most.max(1),
-            ..self
-        }
+    pub fn with_connections(mut self, most: usize) -> Self {
+        self.connections = most.max(1);
+        self
     }
 
-    /// For how long [`connect`](Self::connect) tries; five seconds by default.
+    /// Sets how long [`connect`](Self::connect) tries. The default is 5 seconds.
     #[must_use]
-    pub fn with_connect_timeout(self, timeout: Duration) -> Self {
-        Self {
-            connect_timeout: timeout,
-            ..self
-        }
+    pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
     }
 
-    /// How long a call may take, waiting for a connection included, before it fails; two seconds by default, an hour at
-    /// most. A [`CachedStore`](crate::CachedStore) in front has a shorter deadline of its own, after which the load may still
-    /// come in.
+    /// Sets how long a call may take, including the wait for a connection, at most an hour. The default is 2 seconds. A
+    /// [`CachedStore`](crate::CachedStore) waits for a shorter time, after which a lookup may still fill the cache.
     #[must_use]
-    pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self {
-            timeout: timeout.min(Duration::from_secs(3600)),
-            ..self
-        }
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout.min(Duration::from_secs(3600));
+        self
     }
 }
 
-/// Why there is no [`PostgresStore`](super::PostgresStore). It says what to do about it, and never holds the password.
-///
-/// ```
-/// use coverbase_auth::key_store::PostgresConfig;
-///
-/// let error = PostgresConfig::from_url("postgres://auth:hunter2@db:five/coverbase").unwrap_err();
-/// assert!(error.to_string().contains("write postgres://"));
-/// assert!(!error.to_string().contains("hunter2"));
-/// ```
+/// Why a [`PostgresStore`](super::PostgresStore) cannot be made. Never contains the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The URL cannot be read.
+    /// The URL cannot be parsed.
     #[error(
-        "this is not the URL of a PostgreSQL database: write postgres://user:password@host:5432/database?sslmode=require, \
-         with special characters percent-encoded, and no option that is not documented at PostgresConfig::from_url"
+        "invalid URL of a PostgreSQL database: write postgres://user:password@host:5432/database?sslmode=require, with special \
+         characters percent-encoded, and only the options that PostgresConfig::from_url documents"
     )]
     InvalidUrl,
-    /// The schema's name would have to be quoted.
+    /// The name of the schema needs quotes.
     #[error(
-        "this is not a name for a schema: write lower-case letters, digits and underscores, 63 at most and no digit first; \
-         names that begin with pg_ are PostgreSQL's own"
+        "invalid name of a schema: write at most 63 lower-case letters, digits and underscores, no digit first; names that \
+         begin with pg_ are reserved by PostgreSQL"
     )]
     InvalidSchema,
-    /// The database cannot be reached, or refuses.
+    /// The server cannot be reached, or rejects the connection.
     #[error("cannot connect to PostgreSQL at {server}: {reason}")]
     #[non_exhaustive]
     Failed {
-        /// Host and port, or those of each host.
+        /// Host and port, of each host of the URL.
         server: String,
-        /// What the last attempt came to.
+        /// Why the last attempt failed.
         reason: String,
     },
 }

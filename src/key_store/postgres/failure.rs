@@ -1,64 +1,63 @@
-//! What went wrong with the database, as text that holds no value and no password (`C33`).
+//! Errors of PostgreSQL, described without values and passwords (`C33`).
 
 use std::{
     error::Error,
-    fmt::{self, Write},
-    io::ErrorKind,
+    fmt,
+    io::{self, ErrorKind},
+    time::Duration,
 };
 
 use deadpool_postgres::{HookError, PoolError};
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 use crate::key_store::StoreError;
 
-const SHUTDOWNS: [SqlState; 2] = [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN];
+/// Error codes of a server that is starting, stopping or full. Codes of class 08 are connection errors, too.
+const TRANSIENT: [SqlState; 4] = [
+    SqlState::ADMIN_SHUTDOWN,
+    SqlState::CRASH_SHUTDOWN,
+    SqlState::CANNOT_CONNECT_NOW,
+    SqlState::TOO_MANY_CONNECTIONS,
+];
 
-/// Why the database did not do what it was asked.
-#[derive(Debug)]
-pub(super) struct Failure {
-    reason: String,
-    /// Whether the same question may be answered another time.
-    is_passing: bool,
-    /// Whether it is what the server has said, and not its last word.
-    is_answer: bool,
+/// Why a statement or a connection failed.
+#[derive(Debug, thiserror::Error)]
+#[error("PostgreSQL: {reason}")]
+pub(crate) struct Failure {
+    pub(super) reason: String,
+    /// Whether the same statement may succeed on a new connection, or a moment later.
+    pub(super) is_transient: bool,
 }
 
 impl Failure {
+    /// A failure that a repetition would not change.
     pub(super) fn new(cause: impl fmt::Display) -> Self {
         Self {
             reason: cause.to_string(),
-            is_passing: false,
-            is_answer: false,
+            is_transient: false,
         }
     }
 
     pub(super) fn no_answer() -> Self {
         Self {
-            reason: "it does not answer in time".to_owned(),
-            is_passing: true,
-            is_answer: false,
+            reason: "the server does not answer in time".to_owned(),
+            is_transient: true,
         }
-    }
-
-    pub(super) fn reason(&self) -> &str {
-        &self.reason
-    }
-
-    pub(super) const fn is_passing(&self) -> bool {
-        self.is_passing
-    }
-
-    pub(super) const fn is_answer(&self) -> bool {
-        self.is_answer
     }
 }
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
+        let reason = match (error.as_db_error(), error.source()) {
+            // Its details are left out: they quote values.
+            (Some(db), _) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+            (None, Some(cause)) => format!("{error}: {cause}"),
+            (None, None) => error.to_string(),
+        };
         Self {
-            is_passing: is_passing(&error),
-            is_answer: error.code().is_some_and(|code| !SHUTDOWNS.contains(code)),
-            reason: reason(&error),
+            reason,
+            is_transient: is_transient(&error),
         }
     }
 }
@@ -70,9 +69,8 @@ impl From<PoolError> for Failure {
                 error.into()
             }
             PoolError::Timeout(_) => Self::no_answer(),
-            PoolError::Closed
-            | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(HookError::Message(_)) => Self::new("the store is closed"),
+            PoolError::Closed => Self::new("the store is closed"),
+            error => Self::new(error),
         }
     }
 }
@@ -83,53 +81,21 @@ impl From<Failure> for StoreError {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgreSQL: {}", self.reason)
-    }
+/// Returns the answer, or a failure if it takes longer than `limit`.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let answer = timeout(limit, answer).await;
+    answer.unwrap_or_else(|_elapsed| Err(Failure::no_answer()))
 }
 
-impl Error for Failure {}
-
-/// The server's message without its details, which quote values; otherwise the whole chain of causes.
-fn reason(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", error.message(), error.code().code());
-    }
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String does not fail.
-        let _ = write!(reason, ": {error}");
-        cause = error.source();
-    }
-    reason
-}
-
-/// Whether the server is away, or says that it is about to be.
-fn is_passing(error: &tokio_postgres::Error) -> bool {
+fn is_transient(error: &tokio_postgres::Error) -> bool {
     if let Some(code) = error.code() {
-        let class = code.code().get(..2);
-        return class == Some("08")
-            || SHUTDOWNS.contains(code)
-            || [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS].contains(code);
+        return code.code().starts_with("08") || TRANSIENT.contains(code);
     }
-    let io = error.source().and_then(|cause| cause.downcast_ref());
-    error.is_closed() || io.is_some_and(|error: &std::io::Error| is_away(error.kind()))
-}
-
-/// A failed TLS handshake is none of these.
-fn is_away(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::BrokenPipe
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::ConnectionReset
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::NotFound
-            | ErrorKind::TimedOut
-            | ErrorKind::UnexpectedEof
-    )
+    let io: Option<&io::Error> = error.source().and_then(|cause| cause.downcast_ref());
+    // A failed TLS handshake is invalid data.
+    let is_invalid = |kind| matches!(kind, ErrorKind::InvalidData | ErrorKind::InvalidInput);
+    error.is_closed() || io.is_some_and(|error| !is_invalid(error.kind()))
 }

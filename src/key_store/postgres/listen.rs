@@ -1,119 +1,118 @@
-//! Hearing of what other instances change.
+//! Hears the changes that other instances make.
 //!
-//! A `NOTIFY` that is lost is lost silently, so one connection does nothing but listen, and is asked every second whether it
-//! still does. While it does not, caches are bypassed; when it does again, they begin anew.
+//! A lost notification leaves no trace. So one connection only listens, and is tested every second. While it fails, caches are
+//! bypassed; when it works again, they begin empty.
 
 use std::{
     convert::Infallible,
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_postgres::{AsyncMessage, Client};
-use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{info, warn};
 
 use super::{
-    backoff::Backoff,
-    connections::Connections,
-    failure::Failure,
-    server::{Server, Wire},
+    database::Database,
+    failure::{Failure, in_time},
+    server::{Connector, Wire},
 };
 use crate::{
+    backoff::Backoff,
     credential::KeyDigest,
     key_store::{Invalidation, Invalidations},
 };
 
 const TARGET: &str = "coverbase_auth";
 
-/// Two of them and an answer that does not come are less than the five seconds in which a dead connection is found.
+/// A dead connection must be noticed within five seconds. The interval and the time-out of a heartbeat add up to three.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-const HEARTBEAT_ANSWER: Duration = Duration::from_secs(2);
-const CONNECT: Duration = Duration::from_secs(5);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long one attempt to connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Listener {
-    pub(super) server: Server,
-    pub(super) connector: MakeRustlsConnect,
+    pub(super) connector: Connector,
     pub(super) channel: String,
     pub(super) invalidations: Invalidations,
-    pub(super) connections: Arc<Connections>,
+    pub(super) database: Arc<Database>,
 }
 
 /// A connection on which `LISTEN` has been acknowledged.
-pub(super) struct Session {
-    client: Client,
-    wire: Wire,
-}
+pub(super) type Session = (Client, Wire);
 
 impl Listener {
     pub(super) async fn open(&self) -> Result<Session, Failure> {
         let session = async {
-            let began_at = Instant::now();
-            let (client, mut wire) = self.server.connect(&self.connector).await?;
-            self.connections.connected_in(began_at.elapsed());
+            let (client, mut wire) = self.connector.connect().await?;
             let listen = format!("LISTEN {}", self.channel);
             let listen = async { Ok(client.batch_execute(&listen).await?) };
             self.while_hearing(&mut wire, listen).await?;
-            Ok(Session { client, wire })
+            Ok((client, wire))
         };
-        let session = timeout(CONNECT, session).await;
-        session.unwrap_or_else(|_elapsed| Err(Failure::no_answer()))
+        in_time(CONNECT_TIMEOUT, session).await
     }
 
-    /// Listens for ever: on `session`, and whenever one is lost on the next.
-    pub(super) async fn run(self, mut session: Session) {
+    /// Listens on `session`, and whenever a session fails, on the next. Never returns.
+    pub(super) async fn run(self: Arc<Self>, mut session: Session) {
         loop {
             let Err(failure) = self.attend(session).await;
             self.invalidations.publish(&Invalidation::Lost);
             warn!(
                 target: TARGET,
-                reason = failure.reason(),
-                "changes of other instances go unheard: caches are bypassed"
+                reason = failure.reason,
+                "cannot hear the changes of other instances: caches are bypassed"
             );
-            // They lead to the same server, and may be as dead without knowing it.
-            self.connections.retire_idle(Instant::now());
+            // The pool's connections lead to the same server, and may be dead as well.
+            self.database.close_idle();
             session = self.reopen().await;
-            self.connections.retire_idle(Instant::now());
+            self.database.close_idle();
             self.invalidations.publish(&Invalidation::Resumed);
-            info!(target: TARGET, "changes of other instances are heard again");
+            info!(target: TARGET, "hearing the changes of other instances again");
         }
     }
 
-    async fn reopen(&self) -> Session {
-        let mut backoff = Backoff::new();
+    /// Returns the first session of repeated attempts. They overlap: after a network failure a new attempt succeeds at once, and
+    /// one from before the failure ended may hang until its time-out.
+    async fn reopen(self: &Arc<Self>) -> Session {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
+        let mut attempts = JoinSet::new();
         loop {
-            let attempt = async {
-                let session = self.open().await;
-                if session.is_err() {
-                    sleep(backoff.delay()).await;
+            let listener = Arc::clone(self);
+            attempts.spawn(async move { listener.open().await });
+            let first = timeout(backoff.delay(), async {
+                loop {
+                    match attempts.join_next().await {
+                        Some(Ok(Ok(session))) => return session,
+                        Some(_failed) => {}
+                        None => pending().await,
+                    }
                 }
-                session
-            };
-            tokio::select! {
-                biased;
-                session = attempt => if let Ok(session) = session {
-                    return session;
-                },
-                () = self.connections.silence_broken() => {}
+            });
+            if let Ok(session) = first.await {
+                return session;
             }
         }
     }
 
-    async fn attend(&self, session: Session) -> Result<Infallible, Failure> {
-        let Session { client, mut wire } = session;
+    async fn attend(&self, (client, mut wire): Session) -> Result<Infallible, Failure> {
         let heartbeat = async {
             loop {
                 sleep(HEARTBEAT).await;
-                let answer = timeout(HEARTBEAT_ANSWER, client.batch_execute(""));
-                answer.await.map_err(|_elapsed| Failure::no_answer())??;
+                let answer = async { Ok(client.batch_execute("").await?) };
+                in_time(HEARTBEAT_TIMEOUT, answer).await?;
             }
         };
         self.while_hearing(&mut wire, heartbeat).await
     }
 
-    /// Hears until `task` is done. The wire is what carries the task's own answers, too.
+    /// Publishes notifications until `task` is done. Polling `wire` also delivers the answers that `task` waits for.
     async fn while_hearing<T>(
         &self,
         wire: &mut Wire,
@@ -138,28 +137,19 @@ impl Listener {
     }
 }
 
-/// A key's digest, an organization's id, or everything. Whoever may log in to the database can send any of them, and anything
-/// else, which says nothing (T17).
+/// Parses the digest of a key, the id of an organization, or `*` for everything. Any client of the database can send any
+/// payload; every other one is ignored (T17).
 fn parse(payload: &str) -> Option<Invalidation> {
     match payload.split_once(':') {
-        Some(("k", digest)) => Some(Invalidation::Key(parse_digest(digest)?)),
+        Some(("k", hex)) => {
+            let mut digest = [0; 32];
+            hex::decode_to_slice(hex, &mut digest).ok()?;
+            Some(Invalidation::Key(KeyDigest::from_bytes(digest)))
+        }
         Some(("o", org_id)) => Some(Invalidation::Organization(org_id.into())),
         None if payload == "*" => Some(Invalidation::Resumed),
         _ => None,
     }
-}
-
-fn parse_digest(hex: &str) -> Option<KeyDigest> {
-    let mut digest = [0; 32];
-    if hex.len() != 2 * digest.len() {
-        return None;
-    }
-    for (byte, digits) in digest.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        let value = |digit: u8| char::from(digit).to_digit(16);
-        let [high, low] = digits else { return None };
-        *byte = u8::try_from(value(*high)? << 4 | value(*low)?).ok()?;
-    }
-    Some(KeyDigest::from_bytes(digest))
 }
 
 #[cfg(test)]
@@ -169,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_names_what_has_changed() {
+    fn payload_is_parsed_into_an_invalidation() {
         let digest = format!("k:00ff{}", "a1".repeat(30));
         let mut expected = [0xa1; 32];
         expected[..2].copy_from_slice(&[0, 0xff]);
@@ -184,7 +174,7 @@ mod tests {
 
     // T17
     #[test]
-    fn what_is_not_a_payload_of_ours_says_nothing() {
+    fn unknown_payload_is_ignored() {
         let long = "a".repeat(7999);
         for odd in ["", "k", "k:", "k:zz", "x:org", "**", "k:+f", &long, "lost"] {
             assert_eq!(parse(odd), None, "{odd}");
@@ -195,9 +185,9 @@ mod tests {
     }
 
     proptest! {
-        // T17: nothing that is sent makes a cache believe more than before.
+        // T17: no payload can stop the caches.
         #[test]
-        fn no_payload_loses_the_way(payload in ".{0,80}|[ko]:.{0,80}|k:[0-9a-fA-F]{60,66}") {
+        fn payload_is_never_parsed_as_lost(payload in ".{0,80}|[ko]:.{0,80}|k:[0-9a-fA-F]{60,66}") {
             prop_assert_ne!(parse(&payload), Some(Invalidation::Lost));
         }
     }

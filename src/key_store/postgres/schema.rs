@@ -1,28 +1,27 @@
-//! The tables, and how they come to be.
+//! The tables and their migrations.
 
 use deadpool_postgres::{ClientWrapper, Transaction};
 use tokio_postgres::{Error, GenericClient};
 
-/// What has been done to the tables, in order. A migration only ever adds, so that instances of the version before it go on
-/// while others are deployed.
+/// In order. A migration only adds, so that instances of the previous version keep working during a deployment.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/1_keys.sql"),
     include_str!("migrations/2_audit_records.sql"),
 ];
 
-/// Everybody who migrates anything here waits for this lock. Its number is the crate's name, more or less.
+/// The advisory lock under which instances migrate, one at a time. The number is derived from the crate's name.
 const LOCK: i64 = 0x00C0_7E4B_A5EA_0714;
 
-/// Whether a name can be a schema's, and the channel's of the same name, without being quoted.
+/// Returns whether a name needs no quotes, neither as a schema nor as a channel.
 pub(super) fn is_schema_name(name: &str) -> bool {
     let starts_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     starts_well && name.len() <= 63 && !name.starts_with("pg_") && name.bytes().all(is_word)
 }
 
-/// Makes the tables, or brings them up to date. Of several instances at once one does it, and the others wait.
+/// Creates or updates the tables. One instance at a time does it, and the others wait.
 ///
-/// Where there is nothing to do no lock is taken and no right is needed to create anything.
+/// If the tables are up to date, no lock is taken and no right to create anything is needed.
 pub(super) async fn migrate(client: &mut ClientWrapper, schema: &str) -> Result<(), Error> {
     if MIGRATIONS.len() <= version(&**client).await? {
         return Ok(());
@@ -33,7 +32,7 @@ pub(super) async fn migrate(client: &mut ClientWrapper, schema: &str) -> Result<
             "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
         ))
         .await?;
-    lay_ground(&transaction, schema).await?;
+    create_schema(&transaction, schema).await?;
     let version = version(&*transaction).await?;
     for (position, migration) in MIGRATIONS.iter().enumerate().skip(version) {
         transaction.batch_execute(migration).await?;
@@ -43,8 +42,8 @@ pub(super) async fn migrate(client: &mut ClientWrapper, schema: &str) -> Result<
     transaction.commit().await
 }
 
-/// Asks before it creates: `IF NOT EXISTS` wants the right to create even where there is something.
-async fn lay_ground(transaction: &Transaction<'_>, schema: &str) -> Result<(), Error> {
+/// Queries before it creates: `IF NOT EXISTS` needs the right to create even if the schema exists.
+async fn create_schema(transaction: &Transaction<'_>, schema: &str) -> Result<(), Error> {
     let exists = "SELECT to_regnamespace($1) IS NOT NULL";
     if !transaction
         .query_one(exists, &[&schema])
@@ -61,7 +60,7 @@ async fn lay_ground(transaction: &Transaction<'_>, schema: &str) -> Result<(), E
     transaction.batch_execute(table).await
 }
 
-/// How many migrations have been applied.
+/// Returns the number of migrations that have been applied.
 async fn version(client: &impl GenericClient) -> Result<usize, Error> {
     let exists = "SELECT to_regclass('migrations') IS NOT NULL";
     if !client.query_one(exists, &[]).await?.try_get(0)? {
@@ -77,7 +76,7 @@ mod tests {
     use super::is_schema_name;
 
     #[test]
-    fn a_schema_name_needs_no_quotes() {
+    fn schema_name_that_needs_quotes_is_rejected() {
         for good in ["coverbase_auth", "_a1", &"a".repeat(63)] {
             assert!(is_schema_name(good), "{good}");
         }

@@ -1,6 +1,6 @@
-//! Where the database is, and how to get through to it.
+//! The address of the database, and how connections to it are made.
 
-use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
+use std::{borrow::Cow, fmt, path::PathBuf};
 
 use percent_encoding::percent_decode_str;
 use tokio_postgres::{
@@ -12,26 +12,28 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{failure::Failure, tls::Trust};
 
-/// From when on a connection whose packets nobody acknowledges is gone.
-const SILENCE: Duration = Duration::from_secs(4);
-
-/// How often a connection that nobody uses says so, lest something on its way forgets it.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// What the client library keeps to where the URL says nothing.
-const RARE_KEEPALIVE: Duration = Duration::from_secs(2 * 60 * 60);
+/// Options that the URL can overrule. The operating system closes a connection whose data is not acknowledged for 4 seconds;
+/// keepalives after 30 idle seconds prevent firewalls from forgetting it.
+const DEFAULTS: &str = "tcp_user_timeout=4&keepalives_idle=30&application_name=coverbase-auth";
 
 pub(super) type Wire = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
-/// A database server as its URL describes it.
+/// A database server, as its URL describes it.
 #[derive(Clone)]
 pub(super) struct Server {
     config: Config,
     trust: Trust,
 }
 
+/// A server whose certificates of authorities have been read.
+#[derive(Clone)]
+pub(super) struct Connector {
+    pub(super) config: Config,
+    pub(super) tls: MakeRustlsConnect,
+}
+
 impl Server {
-    /// `None` where the URL cannot be read. Why is not said: a part of it may be a part of the password.
+    /// Returns `None` if the URL cannot be parsed. An error would say more, but might quote a part of the password.
     pub(super) fn parse(url: &str) -> Option<Self> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return None;
@@ -41,46 +43,35 @@ impl Server {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return None;
         }
-        // A mode that was found by the client library alone was written in a way that must not decide about trust.
-        let default = (SslMode::Prefer, Trust::Anybody);
-        let (mode, trust) =
-            tls.or_else(|| (config.get_ssl_mode() == default.0).then_some(default))?;
+        // A mode that only tokio-postgres has found is spelled in a way that must not decide about trust.
+        let (mode, trust) = match tls {
+            None if config.get_ssl_mode() != SslMode::Prefer => return None,
+            tls => tls.unwrap_or((SslMode::Prefer, Trust::Any)),
+        };
         config.ssl_mode(mode);
-        // A standby lags behind: a revoked key would live on in it.
+        // A standby lags behind, so a revoked key would still be valid there.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(SILENCE);
-        }
-        if config.get_keepalives_idle() == RARE_KEEPALIVE {
-            config.keepalives_idle(KEEPALIVE);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("coverbase-auth");
-        }
         Some(Self { config, trust })
-    }
-
-    pub(super) const fn config(&self) -> &Config {
-        &self.config
     }
 
     /// # Errors
     ///
-    /// What is wrong with the authorities that `sslmode` asks for.
-    pub(super) fn connector(&self) -> Result<MakeRustlsConnect, Failure> {
-        self.trust.connector().map_err(Failure::new)
-    }
-
-    /// A connection that no pool has.
-    pub(super) async fn connect(
-        &self,
-        connector: &MakeRustlsConnect,
-    ) -> Result<(Client, Wire), Failure> {
-        Ok(self.config.connect(connector.clone()).await?)
+    /// If the certificates of authorities that `sslmode` needs cannot be read.
+    pub(super) fn connector(&self) -> Result<Connector, Failure> {
+        Ok(Connector {
+            config: self.config.clone(),
+            tls: self.trust.connector()?,
+        })
     }
 }
 
-/// Hosts and ports.
+impl Connector {
+    pub(super) async fn connect(&self) -> Result<(Client, Wire), Failure> {
+        Ok(self.config.connect(self.tls.clone()).await?)
+    }
+}
+
+/// Writes hosts and ports only.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts = self.config.get_hosts().iter().map(|host| match host {
@@ -105,55 +96,49 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Takes `sslmode` and `sslrootcert` out of the URL: the client library knows neither the latter nor that certificates are to
-/// be verified. `require` verifies as `verify-full` does, since who can change what the database says can let anybody in; and
-/// so does a URL that names authorities and no mode.
+/// Adds the default options to the URL, and removes `sslmode` and `sslrootcert`, because tokio-postgres does not support `sslrootcert` and the modes that
+/// verify. `require` verifies as `verify-full` does, because an attacker who can change answers of the database can admit any
+/// key; so does a URL with authorities and without a mode.
 fn split_tls(url: &str) -> Option<(String, Option<(SslMode, Trust)>)> {
-    let credentials = url.find('@').unwrap_or(0);
-    let query = url
-        .get(credentials..)?
-        .find('?')
-        .map(|start| credentials + start);
-    let Some((base, query)) = query.and_then(|start| url.split_at_checked(start)) else {
-        return Some((url.to_owned(), None));
-    };
-    let (mut mode, mut authorities, mut rest) = (None, None, Vec::new());
-    for parameter in query.trim_start_matches('?').split('&') {
+    let (base, query) = url.rsplit_once('?').unwrap_or((url, ""));
+    let (mut mode, mut authorities, mut rest) = (None, None, vec![DEFAULTS]);
+    for parameter in query.split('&') {
         match parameter.split_once('=') {
             Some(("sslmode", value)) => mode = Some(value),
             Some(("sslrootcert", value)) => {
                 let file = percent_decode_str(value).decode_utf8().ok()?;
                 authorities = Some(PathBuf::from(file.into_owned()));
             }
+            None if parameter.is_empty() => {}
             _ => rest.push(parameter),
         }
     }
     let tls = match mode {
         None if authorities.is_none() => None,
-        Some("disable") => Some((SslMode::Disable, Trust::Anybody)),
-        Some("prefer") => Some((SslMode::Prefer, Trust::Anybody)),
+        Some("disable") => Some((SslMode::Disable, Trust::Any)),
+        Some("prefer") => Some((SslMode::Prefer, Trust::Any)),
         None | Some("require" | "verify-ca" | "verify-full") => {
             Some((SslMode::Require, Trust::Authorities(authorities)))
         }
         Some(_) => return None,
     };
-    let rest = rest.join("&");
-    let separator = if rest.is_empty() { "" } else { "?" };
-    Some((format!("{base}{separator}{rest}"), tls))
+    Some((format!("{base}?{}", rest.join("&")), tls))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const VERIFIED: Trust = Trust::Authorities(None);
 
     #[test]
-    fn no_spelling_of_sslmode_encrypts_without_verifying_or_downgrades() {
+    fn sslmode_in_any_spelling_never_skips_verification_or_downgrades() {
         for (query, expected) in [
-            ("", Some((SslMode::Prefer, Trust::Anybody))),
-            ("?sslmode=prefer", Some((SslMode::Prefer, Trust::Anybody))),
-            ("?sslmode=disable", Some((SslMode::Disable, Trust::Anybody))),
+            ("", Some((SslMode::Prefer, Trust::Any))),
+            ("?sslmode=prefer", Some((SslMode::Prefer, Trust::Any))),
+            ("?sslmode=disable", Some((SslMode::Disable, Trust::Any))),
             ("?sslmode=require", Some((SslMode::Require, VERIFIED))),
             ("?sslmode=verify-ca", Some((SslMode::Require, VERIFIED))),
             (
@@ -184,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_that_are_named_are_asked() {
+    fn sslrootcert_replaces_the_authorities_of_the_system() {
         let roots = Some(PathBuf::from("/etc/a b.pem"));
         for query in [
             "sslrootcert=%2Fetc%2Fa%20b.pem",
@@ -197,15 +182,42 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_kept_alive_as_often_as_the_url_says() {
-        for (options, expected) in [("", KEEPALIVE), ("?keepalives_idle=90", 3 * KEEPALIVE)] {
-            let server = Server::parse(&format!("postgres://db/keys{options}")).unwrap();
-            assert_eq!(server.config.get_keepalives_idle(), expected);
+    fn option_of_the_url_replaces_its_default() {
+        let seconds = Duration::from_secs;
+        for (url, user_timeout, idle, name) in [
+            ("postgres://db", 4, 30, "coverbase-auth"),
+            ("postgres://db/keys", 4, 30, "coverbase-auth"),
+            ("postgresql://user:a%3Fb@db/keys?", 4, 30, "coverbase-auth"),
+            (
+                "postgres://db/keys?keepalives_idle=7200",
+                4,
+                7200,
+                "coverbase-auth",
+            ),
+            (
+                "postgres://db?tcp_user_timeout=9&application_name=a%26b",
+                9,
+                30,
+                "a&b",
+            ),
+        ] {
+            let config = Server::parse(url).unwrap().config;
+            assert_eq!(
+                config.get_tcp_user_timeout(),
+                Some(&seconds(user_timeout)),
+                "{url}"
+            );
+            assert_eq!(config.get_keepalives_idle(), seconds(idle), "{url}");
+            assert_eq!(config.get_application_name(), Some(name), "{url}");
+            assert_eq!(
+                config.get_target_session_attrs(),
+                TargetSessionAttrs::ReadWrite
+            );
         }
     }
 
     #[test]
-    fn it_shows_where_and_not_as_whom() {
+    fn debug_output_has_hosts_and_no_credentials() {
         let server =
             Server::parse("postgres://user:hunter2@one:1,%2Frun:2/keys?hostaddr=10.0.0.1,10.0.0.2");
         let shown = format!("{:?}", server.unwrap());

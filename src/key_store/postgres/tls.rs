@@ -1,69 +1,71 @@
-//! TLS to the database, as `sslmode` asks for it.
+//! TLS to the database, according to `sslmode` and `sslrootcert`.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Whose certificate the server must have.
+use super::failure::Failure;
+
+/// Which certificates of the server are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Anybody's: `sslmode=prefer`. Whoever can present a certificate of their own could as well have said that there is no
-    /// TLS, so to verify it would keep nobody out, and a server with a self-signed one.
-    Anybody,
-    /// One for the host's name, by an authority of the operating system or of this file.
+    /// Any: `sslmode=prefer`. An attacker who can present a certificate can also claim that the server has no TLS, so that
+    /// verification would only reject servers with self-signed certificates.
+    Any,
+    /// Certificates for the host's name by an authority of this PEM file, or of the operating system.
     Authorities(Option<PathBuf>),
 }
 
 impl Trust {
     /// # Errors
     ///
-    /// What is wrong with the authorities, where they are asked for.
-    pub(super) fn connector(&self) -> Result<MakeRustlsConnect, String> {
+    /// If there are no usable certificates of authorities.
+    pub(super) fn connector(&self) -> Result<MakeRustlsConnect, Failure> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?;
+            .map_err(Failure::new)?;
         let config = match self {
-            Self::Anybody => config
+            Self::Any => config
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Unverified(provider))),
-            Self::Authorities(None) => config.with_root_certificates(system_roots()?),
-            Self::Authorities(Some(file)) => config.with_root_certificates(roots_of(file)?),
+            Self::Authorities(file) => config.with_root_certificates(roots(file.as_ref())?),
         };
         Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
     }
 }
 
-fn system_roots() -> Result<RootCertStore, String> {
+fn roots(file: Option<&PathBuf>) -> Result<RootCertStore, Failure> {
+    let (found, place) = match file {
+        Some(file) => (
+            rustls_native_certs::load_certs_from_paths(Some(file), None),
+            format!("sslrootcert {}", file.display()),
+        ),
+        None => (
+            rustls_native_certs::load_native_certs(),
+            "the operating system (sslrootcert can name a file)".to_owned(),
+        ),
+    };
     let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err("the operating system has no certificates of authorities: name a file of them with sslrootcert".to_owned());
+        let errors: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        let reason = format!(
+            "no authority's certificate in {place}: {}",
+            errors.join("; ")
+        );
+        return Err(Failure::new(reason.trim_end_matches(": ")));
     }
     Ok(roots)
 }
 
-fn roots_of(file: &PathBuf) -> Result<RootCertStore, String> {
-    let unreadable = |error: &dyn fmt::Display| format!("sslrootcert {}: {error}", file.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(unreadable(&"there is no certificate in it"));
-    }
-    Ok(roots)
-}
-
-/// Takes any certificate whose key the server has.
+/// Accepts any certificate whose private key the server has.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

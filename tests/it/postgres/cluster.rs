@@ -1,4 +1,4 @@
-//! PostgreSQL servers that live as long as the tests.
+//! Temporary PostgreSQL servers.
 
 use std::{
     ffi::OsString,
@@ -23,8 +23,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio_postgres::{Client, NoTls};
 
-/// Starts and stops a server as it is told, and when nobody is there any more to tell it anything, however that came to be,
-/// stops it and removes what it has left.
+/// Starts and stops a server on command. When its input ends, because the test has ended in any way, it stops the server and
+/// removes the server's folder.
 const SUPERVISOR: &str = r#"
 start() { "$POSTGRES" "$@" </dev/null >>"$FOLDER/log" 2>&1 & server=$!; }
 stop() { kill -QUIT "$server"; wait "$server"; }
@@ -39,24 +39,24 @@ stop
 rm -rf "$FOLDER"
 "#;
 
-/// Every client of the TCP port may log in without a password, save for the role `guarded`.
+/// No role needs a password, except for `guarded` over TCP.
 const ACCESS: &str = "\
 local all all trust
 host all guarded 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 ";
 
-/// The server that tests share.
+/// Returns the server that tests share.
 pub(super) fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     SHARED.get_or_init(Cluster::start)
 }
 
-/// A server of its own, on a port of the loopback interface and on a socket in its folder.
+/// A server on a port of the loopback interface and on a socket in its folder.
 pub(super) struct Cluster {
     pub(super) port: u16,
     pub(super) folder: PathBuf,
-    /// The certificate of the authority that has signed its own.
+    /// The file of the authority that has signed the certificate of the server.
     pub(super) authority: PathBuf,
     supervisor: Child,
 }
@@ -64,7 +64,7 @@ pub(super) struct Cluster {
 impl Cluster {
     pub(super) fn start() -> Self {
         let bin = binaries().unwrap_or_else(|| {
-            panic!("there is no PostgreSQL here: run tests/run, which sees to it")
+            panic!("PostgreSQL is not installed: run tests/run, which installs it")
         });
         let folder = tempfile::Builder::new().prefix("coverbase-pg-").tempdir();
         let folder = folder.unwrap().keep();
@@ -105,7 +105,7 @@ impl Cluster {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C is for the tests; the server goes when they have gone.
+            // Ctrl-C ends the tests first, and then the server.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -119,12 +119,12 @@ impl Cluster {
         cluster
     }
 
-    /// A database of its own, empty.
+    /// Creates an empty database.
     pub(super) async fn database(&self) -> Database<'_> {
         self.new_database(Turn::Shared(TURNS.read().await)).await
     }
 
-    /// The same, for a test that looks at the clock: no other test with a database runs meanwhile.
+    /// Creates an empty database for a test that measures time: no other test with a database runs meanwhile.
     pub(super) async fn database_alone(&self) -> Database<'_> {
         self.new_database(Turn::Alone(TURNS.write().await)).await
     }
@@ -146,13 +146,12 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable")
     }
 
-    /// As if somebody had pulled the plug.
+    /// Stops the server at once, without telling its clients.
     pub(super) fn stop(&self) {
         self.tell("stop");
         self.wait_until(false);
     }
 
-    /// Puts the plug back in.
     pub(super) fn start_again(&self) {
         self.tell("start");
         self.wait_until(true);
@@ -171,7 +170,7 @@ impl Cluster {
         }
     }
 
-    /// `postmaster.pid` says so on its eighth line; after a crash it may say so wrongly.
+    /// The eighth line of `postmaster.pid` is the status, which may be out of date after a crash.
     fn is_up(&self) -> bool {
         let status = fs::read_to_string(self.folder.join("data/postmaster.pid"));
         let is_ready = status.is_ok_and(|status| status.lines().nth(7) == Some("ready   "));
@@ -192,7 +191,7 @@ impl Drop for Cluster {
 
 static TURNS: RwLock<()> = RwLock::const_new(());
 
-#[expect(dead_code, reason = "they are held")]
+#[expect(dead_code, reason = "the guards are held")]
 enum Turn {
     Shared(RwLockReadGuard<'static, ()>),
     Alone(RwLockWriteGuard<'static, ()>),
@@ -209,12 +208,12 @@ impl Database<'_> {
         self.url_by(self.cluster.port)
     }
 
-    /// By way of another port, where a proxy listens.
+    /// The URL with the port of a proxy.
     pub(super) fn url_by(&self, port: u16) -> String {
         Cluster::url(port, &self.name)
     }
 
-    /// A client without any of the crate's.
+    /// Connects without this crate.
     pub(super) async fn client(&self) -> Client {
         connect(&self.url()).await
     }
@@ -226,7 +225,7 @@ async fn connect(url: &str) -> Client {
     client
 }
 
-/// The folder of the newest `initdb`, looked for as a shell would, and where Debian hides it.
+/// Returns the folder of `initdb`: the first in `PATH`, or the newest of Debian's.
 fn binaries() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&path).collect();
@@ -244,7 +243,7 @@ fn binaries() -> Option<PathBuf> {
     folders.find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 
-/// Whose the server is: PostgreSQL does not run as root.
+/// Returns the user and group of the server. PostgreSQL does not run as root.
 fn owner(folder: &Path) -> (u32, u32) {
     let me = fs::metadata(folder).unwrap();
     if me.uid() != 0 {
@@ -254,7 +253,7 @@ fn owner(folder: &Path) -> (u32, u32) {
     let account = accounts
         .lines()
         .find_map(|account| account.strip_prefix("postgres:"))
-        .expect("as root the server runs as the user postgres, whom Debian's package makes");
+        .expect("as root, the tests need the user postgres, which Debian's package creates");
     let mut fields = account.split(':').skip(1);
     let mut id = || fields.next().unwrap().parse().unwrap();
     (id(), id())
@@ -269,7 +268,7 @@ fn command(program: impl Into<OsString>, (uid, gid): (u32, u32)) -> Command {
     command
 }
 
-/// Gives the server a certificate for `localhost`, by an authority of its own.
+/// Writes a certificate for `localhost`, signed by a new authority.
 fn certify(data: &Path, authority: &Path, (uid, gid): (u32, u32)) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! Getting through to the database, or saying why not.
+//! Connecting, and the errors of connecting.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use coverbase_auth::{
 use super::{
     cluster::shared,
     create, is_live,
-    proxy::{Proxy, Weather},
+    proxy::{Link, Proxy},
 };
 
-async fn refused(url: &str) -> String {
+async fn connect_error(url: &str) -> String {
     let config = PostgresConfig::from_url(url).unwrap();
     let config = config.with_connect_timeout(Duration::from_secs(1));
     let began = Instant::now();
@@ -23,8 +23,8 @@ async fn refused(url: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_an_error_after_a_bounded_wait() {
-    let error = refused("postgres://auth:hunter2@127.0.0.1:1/coverbase").await;
+async fn unreachable_server_is_an_error_after_a_bounded_wait() {
+    let error = connect_error("postgres://auth:hunter2@127.0.0.1:1/coverbase").await;
     assert!(error.contains("127.0.0.1:1"), "{error}");
     assert!(error.contains("refused"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
@@ -32,7 +32,7 @@ async fn a_server_that_is_not_there_is_an_error_after_a_bounded_wait() {
 
 // C33
 #[test]
-fn no_error_repeats_a_part_of_a_password() {
+fn error_never_contains_a_part_of_the_password() {
     for url in [
         "postgres://auth:hunter2?hunter3=hunter4@db/coverbase",
         "postgres://auth:hunter2@db/coverbase?hunter3=4",
@@ -52,30 +52,30 @@ fn no_error_repeats_a_part_of_a_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_server_that_says_nothing_is_an_error_after_a_bounded_wait() {
+async fn silent_server_is_an_error_after_a_bounded_wait() {
     let database = shared().database().await;
-    let proxy = Proxy::before(shared().port).await;
-    proxy.set(Weather::Silent);
-    let error = refused(&database.url_by(proxy.port)).await;
+    let proxy = Proxy::start(shared().port).await;
+    proxy.set(Link::Silent);
+    let error = connect_error(&database.url_by(proxy.port)).await;
     assert!(error.contains("does not answer in time"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_server_that_comes_up_a_little_later_will_do() {
+async fn server_that_starts_during_connect_is_reached() {
     let database = shared().database().await;
-    let proxy = Proxy::before(shared().port).await;
-    proxy.set(Weather::Refusing);
+    let proxy = Proxy::start(shared().port).await;
+    proxy.set(Link::Closed);
     let url = database.url_by(proxy.port);
     let connecting = tokio::spawn(async move { PostgresStore::connect(&url).await });
     tokio::time::sleep(Duration::from_millis(500)).await;
-    proxy.set(Weather::Fair);
+    proxy.set(Link::Up);
     connecting.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_server_that_refuses_is_an_error_at_once() {
+async fn rejected_connection_is_an_error_at_once() {
     let database = shared().database().await;
     let postgres = database.client().await;
     let role = "CREATE ROLE guarded LOGIN SUPERUSER PASSWORD 'right'";
@@ -87,17 +87,17 @@ async fn a_server_that_refuses_is_an_error_at_once() {
     PostgresStore::connect(&url("right")).await.unwrap();
 
     let began = Instant::now();
-    let error = refused(&url("wrong")).await;
+    let error = connect_error(&url("wrong")).await;
     assert!(error.contains("password authentication failed"), "{error}");
     assert!(!error.contains("wrong"), "{error}");
-    let error = refused(&database.url().replace("/test_", "/no_such_")).await;
+    let error = connect_error(&database.url().replace("/test_", "/no_such_")).await;
     assert!(error.contains("does not exist"), "{error}");
     assert!(began.elapsed() < Duration::from_millis(900));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_unix_socket_is_a_folder_in_the_url() {
+async fn folder_as_the_host_connects_to_a_unix_socket() {
     let database = shared().database().await;
     let folder = shared().folder.to_str().unwrap().replace('/', "%2F");
     let (port, name) = (shared().port, &database.name);
@@ -109,7 +109,7 @@ async fn a_unix_socket_is_a_folder_in_the_url() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn tls_is_what_sslmode_says() {
+async fn sslmode_decides_about_tls() {
     let database = shared().database().await;
     let authority = shared().authority.display();
     let (port, name) = (shared().port, &database.name);
@@ -138,25 +138,25 @@ async fn tls_is_what_sslmode_says() {
         assert_eq!(row.get::<_, bool>(0), is_encrypted, "{options}");
         store.close().await.unwrap();
         drop(store);
-        super::eventually("the connections are gone", async || {
+        super::eventually("the connections are closed", async || {
             let rest = "SELECT FROM pg_stat_activity WHERE datname = current_database()";
             client.query(rest, &[]).await.unwrap().len() == 1
         })
         .await;
     }
-    // An authority that nobody has told it of, and a name that the certificate is not for.
-    let error = refused(&url("localhost", "sslmode=require")).await;
+    // An unknown authority, the name of another host, and a missing file.
+    let error = connect_error(&url("localhost", "sslmode=require")).await;
     assert!(error.contains("certificate"), "{error}");
     let verified = format!("sslmode=require&{trusted}");
-    let error = refused(&url("db.internal", &verified)).await;
+    let error = connect_error(&url("db.internal", &verified)).await;
     assert!(error.contains("certificate"), "{error}");
-    let error = refused(&url("localhost", "sslmode=require&sslrootcert=/nowhere")).await;
+    let error = connect_error(&url("localhost", "sslmode=require&sslrootcert=/nowhere")).await;
     assert!(error.contains("/nowhere"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn schemas_are_stores_of_their_own() -> Result<(), ConnectError> {
+async fn schemas_of_one_database_are_separate_stores() -> Result<(), ConnectError> {
     let database = shared().database().await;
     let in_schema = async |schema: &str| {
         let config = PostgresConfig::from_url(&database.url())?;

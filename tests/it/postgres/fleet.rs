@@ -1,4 +1,4 @@
-//! Instances of a service with caches, on one database: what one changes holds on all of them.
+//! Instances with caches on one database: a change on one instance takes effect on all.
 
 use std::{
     convert::Infallible,
@@ -16,10 +16,10 @@ use super::{
     NOW, acme,
     cluster::{Database, shared},
     eventually,
-    proxy::{Proxy, Weather},
+    proxy::{Link, Proxy},
 };
 
-/// One process of the service, so to speak.
+/// Stands for one process of the service.
 pub(super) struct Instance {
     pub(super) store: PostgresStore,
     pub(super) cache: CachedStore<PostgresStore>,
@@ -27,7 +27,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Whatever it forgets in time it does not forget by growing old.
+    /// The time to live is long, so that entries are removed by announcements only.
     pub(super) async fn connect(url: &str) -> Self {
         Self::connect_with_ttl(url, Duration::from_secs(3600)).await
     }
@@ -36,7 +36,7 @@ impl Instance {
         Self::connect_with(url, |cache| cache.with_ttl(ttl)).await
     }
 
-    /// One that waits for a database which has much to do, where a test is about something else than that.
+    /// Waits long for the database, in tests that are not about its speed.
     async fn connect_patiently(url: &str) -> Self {
         Self::connect_with_deadline(url, Duration::from_secs(60)).await
     }
@@ -80,26 +80,26 @@ impl Instance {
         assert!(revocation.unwrap().unwrap().is_first);
     }
 
-    /// Whether the key passes without the database being asked.
+    /// Returns whether the cache answers for the key.
     pub(super) async fn has_cached(&self, key: &ApiKey) -> bool {
         let loads = self.cache.stats().loads;
         self.status(key).await == 200 && self.cache.stats().loads == loads
     }
 
-    /// How long the key still passes.
+    /// Returns how long the key is still accepted.
     pub(super) async fn passes_for(&self, key: &ApiKey) -> Duration {
         let began = Instant::now();
         while self.status(key).await == 200 {
-            // Not a spin: whoever is to tell this instance needs the processor.
+            // Leaves the processor to the listener.
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
         began.elapsed()
     }
 }
 
-/// A key that has been there for long, and that each of these instances has in its cache.
+/// Creates a key and waits until the cache of each instance has it.
 ///
-/// Nobody announces it: an announcement on its way would make an instance forget the key again, a moment later.
+/// The key is inserted without an announcement, which might remove it from a cache a moment later.
 pub(super) async fn warm_key(database: &Database<'_>, instances: &[&Instance]) -> (KeyId, ApiKey) {
     let key = ApiKey::generate(Environment::Live);
     let digest = key.digest();
@@ -109,7 +109,10 @@ pub(super) async fn warm_key(database: &Database<'_>, instances: &[&Instance]) -
         VALUES ('org_acme', 'ak_' || encode($1, 'hex'), $1, '', '{}', 0) RETURNING id";
     let row = database.client().await.query_one(insert, &[&digest]).await;
     for instance in instances {
-        eventually("it is cached", async || instance.has_cached(&key).await).await;
+        eventually("the key is cached", async || {
+            instance.has_cached(&key).await
+        })
+        .await;
     }
     (row.unwrap().get::<_, &str>(0).into(), key)
 }
@@ -125,7 +128,7 @@ async fn two_instances(database: &Database<'_>) -> (Instance, Instance) {
 // C41, T8
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_revocation_reaches_the_other_instance_within_milliseconds() {
+async fn revocation_reaches_the_other_instance_within_milliseconds() {
     let database = shared().database_alone().await;
     let (one, other) = two_instances(&database).await;
     let mut times = Vec::new();
@@ -136,7 +139,7 @@ async fn a_revocation_reaches_the_other_instance_within_milliseconds() {
         assert_eq!(
             one.status(&key).await,
             401,
-            "its own instance knows at once"
+            "the revoking instance rejects at once"
         );
         assert_eq!(other.status(&key).await, 401);
         times.push(time);
@@ -144,7 +147,7 @@ async fn a_revocation_reaches_the_other_instance_within_milliseconds() {
     times.sort_unstable();
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
     println!(
-        "from a revocation's answer to the other instance's refusal: median {median:?}, worst {worst:?}"
+        "from a revocation's answer to the other instance's rejection: median {median:?}, worst {worst:?}"
     );
     assert!(median <= Duration::from_millis(5), "median {median:?}");
     assert!(worst <= Duration::from_millis(100), "worst {worst:?}");
@@ -159,7 +162,11 @@ async fn every_change_reaches_the_other_instance() {
 
     let (old_id, old) = warm_key(&database, &[&one, &other]).await;
     let new = ApiKey::generate(Environment::Live);
-    assert_eq!(other.status(&new).await, 401, "it is known not to exist");
+    assert_eq!(
+        other.status(&new).await,
+        401,
+        "the cache knows that it does not exist"
+    );
     let replacement = KeyRecord::new("ak_new", acme()).with_created_at(NOW);
     let rotated = one
         .cache
@@ -170,16 +177,16 @@ async fn every_change_reaches_the_other_instance() {
         (one.status(&old).await, one.status(&new).await),
         (StatusCode::UNAUTHORIZED, StatusCode::OK)
     );
-    eventually("the rotation is heard of", async || {
+    eventually("the rotation is heard", async || {
         other.status(&old).await == 401 && other.status(&new).await == 200
     })
     .await;
 
-    // No client of these tests has an address.
+    // The clients of these tests have no address.
     let networks = IpAllowlist::parse(["10.0.0.0/8"]).unwrap();
     one.cache.set_allowlist(&acme(), networks).await.unwrap();
     assert_eq!(one.status(&new).await, 403);
-    eventually("the allowlist is heard of", async || {
+    eventually("the allowlist is heard", async || {
         other.status(&new).await == 403
     })
     .await;
@@ -187,16 +194,16 @@ async fn every_change_reaches_the_other_instance() {
         .set_allowlist(&acme(), IpAllowlist::new())
         .await
         .unwrap();
-    eventually("its end is heard of", async || {
+    eventually("the removal of the allowlist is heard", async || {
         other.status(&new).await == 200
     })
     .await;
 }
 
-/// An organization whose id fits no payload makes everybody forget everything.
+// The id of the organization is too long for a payload, so all caches are cleared.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_change_that_no_payload_can_name_reaches_the_other_instance() {
+async fn change_of_an_organization_with_a_long_id_reaches_the_other_instance() {
     let database = shared().database().await;
     let (one, other) = two_instances(&database).await;
     let org_id = coverbase_auth::OrgId::from("x".repeat(8_000));
@@ -206,16 +213,16 @@ async fn a_change_that_no_payload_can_name_reaches_the_other_instance() {
     assert_eq!(other.status(&key).await, 200);
     let networks = IpAllowlist::parse(["10.0.0.0/8"]).unwrap();
     one.cache.set_allowlist(&org_id, networks).await.unwrap();
-    eventually("the allowlist is heard of", async || {
+    eventually("the allowlist is heard", async || {
         other.status(&key).await == 403
     })
     .await;
 }
 
-// The listening connection is cut at the worst moment: just before a revocation.
+// The listening connection is cut just before a revocation.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_listener_that_is_cut_off_misses_nothing() {
+async fn revocation_is_heard_after_the_listening_connection_is_cut() {
     let database = shared().database_alone().await;
     let one = Instance::connect(&database.url()).await;
     let other = Instance::connect(&format!("{}&application_name=other", database.url())).await;
@@ -230,41 +237,41 @@ async fn a_listener_that_is_cut_off_misses_nothing() {
         worst = worst.max(other.passes_for(&key).await);
         assert_eq!(other.status(&key).await, 401);
     }
-    println!("a revoked key passed for {worst:?} at most while the listener was cut off");
+    println!("a revoked key was accepted for {worst:?} at most while the listener was cut off");
     assert!(worst <= Duration::from_secs(5), "{worst:?}");
 }
 
-// The listening connection is dead and nobody says so: a cable is cut.
+// The listening connection is dead without an error: a cable is cut.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_listener_that_hears_nothing_finds_out_within_five_seconds() {
+async fn silent_listening_connection_is_noticed_within_five_seconds() {
     let database = shared().database().await;
     let one = Instance::connect(&database.url()).await;
-    let proxy = Proxy::before(shared().port).await;
+    let proxy = Proxy::start(shared().port).await;
     let other = Instance::connect(&database.url_by(proxy.port)).await;
     let (id, key) = warm_key(&database, &[&one, &other]).await;
     let (_, kept) = warm_key(&database, &[&one, &other]).await;
     // A heartbeat has just been answered.
     tokio::time::sleep(Duration::from_millis(1_020)).await;
-    proxy.set(Weather::Silent);
+    proxy.set(Link::Silent);
     one.revoke(&id).await;
     let time = other.passes_for(&key).await;
-    println!("a revoked key passed for {time:?} after the cable was cut");
+    println!("a revoked key was accepted for {time:?} after the cable was cut");
     assert!(time <= Duration::from_secs(5), "{time:?}");
     for _ in 0..10 {
-        // It cannot tell, and says so: the good key and the revoked one alike.
+        // The instance cannot tell a good key from a revoked one.
         assert_eq!(other.status(&key).await, 503);
         assert_eq!(other.status(&kept).await, 503);
     }
 
-    proxy.set(Weather::Fair);
-    eventually("it is through again", async || {
+    proxy.set(Link::Up);
+    eventually("lookups succeed again", async || {
         other.status(&kept).await == 200
     })
     .await;
     assert_eq!(other.status(&key).await, 401);
-    // And it hears again, on a connection of its own.
-    eventually("it is caching again", async || {
+    // The instance listens again, on a new connection.
+    eventually("the cache is used again", async || {
         other.has_cached(&kept).await
     })
     .await;
@@ -273,16 +280,16 @@ async fn a_listener_that_hears_nothing_finds_out_within_five_seconds() {
     assert!(other.passes_for(&key).await <= Duration::from_secs(1));
 }
 
-// T17: whoever may log in to the database can say anything on the channel.
+// T17: any client of the database can send any payload.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_forged_notification_lets_nobody_in() {
+async fn forged_notification_admits_no_key() {
     let database = shared().database().await;
     let (one, other) = two_instances(&database).await;
     let client = database.client().await;
     let (revoked_id, revoked) = warm_key(&database, &[&one, &other]).await;
     one.revoke(&revoked_id).await;
-    eventually("the revocation is heard of", async || {
+    eventually("the revocation is heard", async || {
         other.status(&revoked).await == 401
     })
     .await;
@@ -308,7 +315,7 @@ async fn a_forged_notification_lets_nobody_in() {
         "\u{1b}[31m\r\n\u{fffd}{\"key\":\"ak_live\"}".to_owned(),
     ];
     for seed in 0..500_u32 {
-        // Anything at all, most of it next to something that means something.
+        // Random text, most of it after a valid prefix.
         let noise: String = (0..seed % 70)
             .map(|n| char::from_u32((seed * 2_654_435 + n * 40_503) % 0xd7ff).unwrap_or('?'))
             .filter(|c| *c != '\0')
@@ -324,7 +331,7 @@ async fn a_forged_notification_lets_nobody_in() {
             assert_eq!(instance.status(&kept).await, 200, "{payload:?}");
         }
     }
-    // What it was told it does again: a revocation is still heard of.
+    // Revocations are still heard.
     let (id, key) = warm_key(&database, &[&one, &other]).await;
     one.revoke(&id).await;
     assert!(other.passes_for(&key).await <= Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! Clients that mean no good, and faults that mean nothing at all.
+//! Malicious ids, and statements that are killed.
 
 use std::process::{Command, ExitStatus};
 
@@ -11,10 +11,10 @@ use super::{
     create, eventually, instance, is_live,
 };
 
-// T7: text that would end a statement is text.
+// T7
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn sql_in_an_id_is_an_id() {
+async fn sql_in_an_id_is_not_executed() {
     let database = shared().database().await;
     let store = instance(&database).await;
     let kept = create(&store, "ak_kept").await;
@@ -58,10 +58,10 @@ async fn sql_in_an_id_is_an_id() {
     assert_eq!(store.list(&acme()).await.unwrap().len(), 1);
 }
 
-/// An id that no payload of a notification can hold is an organization's all the same.
+// Longer than the payload of a notification.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn an_id_of_any_length_can_have_an_allowlist() {
+async fn organization_with_a_long_id_can_have_an_allowlist() {
     let database = shared().database().await;
     let store = instance(&database).await;
     for length in [7_000, 7_989, 7_990, 7_999, 8_000, 20_000] {
@@ -73,10 +73,10 @@ async fn an_id_of_any_length_can_have_an_allowlist() {
     }
 }
 
-// T21: the old key xor the new one, whoever kills the rotation wherever.
+// T21
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_rotation_that_is_cut_in_half_never_was() {
+async fn killed_rotation_changes_nothing() {
     let database = shared().database().await;
     let store = instance(&database).await;
     let client = database.client().await;
@@ -88,7 +88,7 @@ async fn a_rotation_that_is_cut_in_half_never_was() {
         let old_id = format!("ak_{round}");
         let old = create(&store, &old_id).await;
         let new = ApiKey::generate(Environment::Live).digest();
-        // Somebody else is about to insert the new digest, so the rotation has revoked the old key and waits to insert.
+        // Another transaction inserts the new digest, so that the rotation revokes the old key and then waits.
         let mut blocker = database.client().await;
         let transaction = blocker.transaction().await.unwrap();
         let insert =
@@ -106,10 +106,7 @@ async fn a_rotation_that_is_cut_in_half_never_was() {
             async move { store.rotate(&old_id, new, replacement, NOW).await }
         });
         end_waiting(&client, end).await;
-        assert!(
-            rotation.await.unwrap().is_err(),
-            "nobody was told that it was done"
-        );
+        assert!(rotation.await.unwrap().is_err(), "the rotation has failed");
         transaction.rollback().await.unwrap();
         assert!(is_live(&store, &old).await);
         assert!(!is_live(&store, &new).await);
@@ -117,7 +114,7 @@ async fn a_rotation_that_is_cut_in_half_never_was() {
     }
 }
 
-/// Ends the statement that waits for a lock, as soon as there is one.
+/// Ends the first statement that waits for a lock.
 async fn end_waiting(client: &Client, by: &str) {
     let end = format!(
         "SELECT {by}(pid) FROM pg_stat_activity
@@ -129,10 +126,10 @@ async fn end_waiting(client: &Client, by: &str) {
     .await;
 }
 
-// T21: the same, when a server process is killed and the server recovers from its log.
+// T21: server processes are killed, and the server recovers from its log.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_killed_server_process_leaves_the_old_key_or_the_new_one() {
+async fn killed_server_process_leaves_the_old_key_xor_the_new_one() {
     let cluster = Cluster::start();
     let database = cluster.database().await;
     let store = instance(&database).await;
@@ -153,7 +150,7 @@ async fn a_killed_server_process_leaves_the_old_key_or_the_new_one() {
             async move { store.rotate(&old_id, new, replacement, NOW).await }
         });
         tokio::time::sleep(std::time::Duration::from_micros(200 * round)).await;
-        // Some may have ended by themselves since, which one call for all of them would call a failure.
+        // Some processes may have ended, for which `kill` fails.
         let kill = |pid: &String| Command::new("kill").args(["-KILL", pid]).status().unwrap();
         let killed = pids.iter().map(kill).filter(ExitStatus::success).count();
         assert!(killed > 0, "{pids:?}");
@@ -166,7 +163,7 @@ async fn a_killed_server_process_leaves_the_old_key_or_the_new_one() {
         let (is_old_live, is_new_live) = (is_live(&store, &old).await, is_live(&store, &new).await);
         assert_ne!(is_old_live, is_new_live, "the old key xor the new one");
         if let Ok(done) = answer {
-            assert_eq!(is_new_live, done, "what was answered has happened");
+            assert_eq!(is_new_live, done, "the answer is true");
         }
     }
 }

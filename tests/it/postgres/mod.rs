@@ -1,4 +1,4 @@
-//! A fleet on a real PostgreSQL. These tests are ignored where none can be counted on; `tests/run` runs them.
+//! Instances on a real PostgreSQL. These tests are ignored by default because they need one; `tests/run` runs them.
 
 mod cluster;
 mod connect;
@@ -20,12 +20,12 @@ use self::cluster::Database;
 
 const NOW: u64 = 1_700_000_000;
 
-/// One instance more.
+/// Connects another instance.
 async fn instance(database: &Database<'_>) -> PostgresStore {
     PostgresStore::connect(&database.url()).await.unwrap()
 }
 
-/// A key of `org_acme` by this id.
+/// Creates a key of `org_acme`.
 async fn create(store: &impl KeyRegistry, id: &str) -> KeyDigest {
     let digest = ApiKey::generate(Environment::Live).digest();
     let record = KeyRecord::new(id, "org_acme").with_created_at(NOW);
@@ -42,7 +42,7 @@ fn acme() -> OrgId {
     "org_acme".into()
 }
 
-/// Asks again until the answer is yes.
+/// Repeats a check until it holds.
 async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let patience = Duration::from_secs(10);
     let asking = async {
@@ -51,5 +51,8 @@ async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         }
     };
     let outcome = tokio::time::timeout(patience, asking).await;
-    assert!(outcome.is_ok(), "not within {patience:?}: {what}");
+    assert!(
+        outcome.is_ok(),
+        "did not happen within {patience:?}: {what}"
+    );
 }

@@ -1,4 +1,4 @@
-//! What lies between a service and its database, and goes wrong.
+//! A network link that fails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,57 +13,57 @@ use tokio::{
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weather {
-    /// What comes in goes out.
-    Fair,
-    /// Connections stay open, and nothing comes through them any more, nor through new ones: a cable is cut.
+pub(super) enum Link {
+    /// Data is forwarded.
+    Up,
+    /// Connections stay open and new ones are accepted, but no data is forwarded: a cable is cut.
     Silent,
-    /// Connections are closed, and new ones as soon as they are made: the server is gone.
-    Refusing,
+    /// Connections are closed, and new ones as soon as they are accepted: the server is down.
+    Closed,
 }
 
-/// A proxy on a port of its own.
+/// A proxy of a server, on its own port.
 pub(super) struct Proxy {
     pub(super) port: u16,
-    weather: Arc<watch::Sender<Weather>>,
+    link: Arc<watch::Sender<Link>>,
     _tasks: JoinSet<()>,
 }
 
 impl Proxy {
-    pub(super) async fn before(server: u16) -> Self {
+    pub(super) async fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let weather = Arc::new(watch::Sender::new(Weather::Fair));
+        let link = Arc::new(watch::Sender::new(Link::Up));
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, server, Arc::clone(&weather)));
+        tasks.spawn(accept(listener, server, Arc::clone(&link)));
         Self {
             port,
-            weather,
+            link,
             _tasks: tasks,
         }
     }
 
-    pub(super) fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+    pub(super) fn set(&self, link: Link) {
+        self.link.send_replace(link);
     }
 }
 
-async fn accept(listener: TcpListener, server: u16, weather: Arc<watch::Sender<Weather>>) {
+async fn accept(listener: TcpListener, server: u16, link: Arc<watch::Sender<Link>>) {
     let mut connections = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        let weather = weather.subscribe();
-        connections.spawn(carry(client, server, weather));
+        let link = link.subscribe();
+        connections.spawn(carry(client, server, link));
     }
 }
 
-/// A connection that a silent time has caught stays silent when the weather is fair again.
-async fn carry(client: TcpStream, server: u16, mut weather: watch::Receiver<Weather>) {
-    let now = *weather.borrow_and_update();
+/// A connection that was open during a silence stays silent afterwards.
+async fn carry(client: TcpStream, server: u16, mut link: watch::Receiver<Link>) {
+    let now = *link.borrow_and_update();
     match now {
-        Weather::Fair => {}
-        Weather::Refusing => return,
-        Weather::Silent => return stay_silent(client).await,
+        Link::Up => {}
+        Link::Closed => return,
+        Link::Silent => return stay_silent(client).await,
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
         return;
@@ -72,29 +72,25 @@ async fn carry(client: TcpStream, server: u16, mut weather: watch::Receiver<Weat
     server.set_nodelay(true).unwrap();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let (there, back) = (weather.clone(), weather.clone());
+    let (there, back) = (link.clone(), link.clone());
     tokio::select! {
         () = copy(&mut from_client, &mut to_server, there) => return,
         () = copy(&mut from_server, &mut to_client, back) => return,
-        _ = weather.changed() => {}
+        _ = link.changed() => {}
     }
-    let now = *weather.borrow();
-    if now == Weather::Silent {
+    let now = *link.borrow();
+    if now == Link::Silent {
         let client = from_client.reunite(to_client).unwrap();
         stay_silent(client).await;
         drop((from_server, to_server));
     }
 }
 
-/// What comes in after the weather has changed does not go out, however late the change is noticed elsewhere.
-async fn copy(
-    from: &mut OwnedReadHalf,
-    to: &mut OwnedWriteHalf,
-    weather: watch::Receiver<Weather>,
-) {
+/// Does not forward data that arrives after the link has changed, even if the change is noticed later elsewhere.
+async fn copy(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, link: watch::Receiver<Link>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if weather.has_changed().unwrap_or(true) {
+        if link.has_changed().unwrap_or(true) {
             return std::future::pending().await;
         }
         if to.write_all(&buffer[..read]).await.is_err() {

@@ -18,7 +18,7 @@ fn key_of(answer: Option<(u16, Value)>) -> (String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn two_processes_are_a_fleet() {
+async fn change_in_one_process_takes_effect_in_the_other() {
     let database = shared().database().await;
     let url = database.url();
     let flags = ["--store", &*url];
@@ -35,7 +35,7 @@ async fn two_processes_are_a_fleet() {
     assert!(answered.elapsed() < Duration::from_secs(1));
     assert_eq!(other.authtest(&new_secret), 200);
 
-    // What is behind when a process is stopped is there when it has ended.
+    // A process that stops writes its records and last-used times.
     for server in [&mut one, &mut other] {
         let (status, took) = server.stop("TERM");
         assert_eq!(status.code(), Some(0));
@@ -55,7 +55,7 @@ async fn two_processes_are_a_fleet() {
 }
 
 #[test]
-fn a_database_that_cannot_be_reached_is_named_and_its_password_is_not() {
+fn unreachable_database_is_named_without_its_password() {
     let variables = [("COVERBASE_STORE", "postgres://auth:hunter2@db/coverbase")];
     let help = program(&["--help"], &variables).output().unwrap();
     assert!(!String::from_utf8(help.stdout).unwrap().contains("hunter2"));
@@ -86,7 +86,7 @@ fn a_database_that_cannot_be_reached_is_named_and_its_password_is_not() {
 // T21
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_kill_leaves_old_xor_new_and_loses_no_answer() {
+async fn killed_service_leaves_the_old_key_xor_the_new_one() {
     let database = shared().database().await;
     let url = database.url();
     tokio::task::spawn_blocking(move || survives_kills(&url))

@@ -1,4 +1,4 @@
-//! What every store must hold, and what several instances of this one must hold together.
+//! The contract tests, and several instances on one database.
 
 use coverbase_auth::{
     ApiKey, KeyRecord, KeyRegistry, PostgresStore,
@@ -11,7 +11,7 @@ use super::{NOW, acme, cluster::shared, create, eventually, instance, is_live};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn it_holds_to_the_contract() {
+async fn store_passes_the_contract_tests() {
     let database = shared().database().await;
     let store = instance(&database).await;
     key_store_contract::key_store(async |keys: Vec<(ApiKey, KeyRecord)>| {
@@ -33,7 +33,7 @@ async fn it_holds_to_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn its_audit_log_holds_to_the_contract() {
+async fn audit_log_passes_the_contract_tests() {
     let database = shared().database().await;
     let store = instance(&database).await;
     audit_contract::check(store.clone()).await;
@@ -43,7 +43,7 @@ async fn its_audit_log_holds_to_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn eight_instances_make_the_tables_at_once() {
+async fn eight_instances_create_the_tables_at_once() {
     for _ in 0..5 {
         let database = shared().database().await;
         let mut instances = JoinSet::new();
@@ -63,10 +63,10 @@ async fn eight_instances_make_the_tables_at_once() {
     }
 }
 
-// C40: of two rotations on two instances one is done, and there is one live key at all times.
+// C40
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn of_two_rotations_on_two_instances_one_is_done() {
+async fn concurrent_rotations_on_two_instances_succeed_once() {
     let database = shared().database().await;
     let instances = [instance(&database).await, instance(&database).await];
     for round in 0..100 {
@@ -91,10 +91,10 @@ async fn of_two_rotations_on_two_instances_one_is_done() {
     }
 }
 
-// C41: of many revocations on two instances one is the first.
+// C41
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn of_many_revocations_on_two_instances_one_is_the_first() {
+async fn concurrent_revocations_on_two_instances_have_one_first() {
     let database = shared().database().await;
     let instances = [instance(&database).await, instance(&database).await];
     for round in 0..50 {
@@ -117,10 +117,10 @@ async fn of_many_revocations_on_two_instances_one_is_the_first() {
     }
 }
 
-// C38: written behind, and the newest wins whoever writes last.
+// C38
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn the_newest_use_of_two_instances_stays() {
+async fn newest_last_used_time_of_two_instances_is_kept() {
     let database = shared().database().await;
     let (one, other) = (instance(&database).await, instance(&database).await);
     let mut digests = Vec::new();
@@ -139,10 +139,9 @@ async fn the_newest_use_of_two_instances_stays() {
     assert_eq!(records.len(), digests.len());
 }
 
-/// A store that nobody has any more leaves no connection behind, closed or not.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_dropped_store_lets_go_of_the_database() {
+async fn dropped_or_closed_store_leaves_no_connection() {
     let database = shared().database().await;
     let client = database.client().await;
     let connections = async || {
@@ -151,11 +150,14 @@ async fn a_dropped_store_lets_go_of_the_database() {
     };
     let (dropped, closed) = (instance(&database).await, instance(&database).await);
     create(&dropped, "ak_a").await;
-    assert!(connections().await > 3, "each has a pool and a listener");
+    assert!(
+        connections().await > 3,
+        "each store has a pool and a listener"
+    );
     drop(dropped);
     closed.close().await.unwrap();
-    assert!(closed.list(&acme()).await.is_err(), "it is closed");
-    eventually("the connections are gone", async || {
+    assert!(closed.list(&acme()).await.is_err(), "a closed store fails");
+    eventually("the connections are closed", async || {
         connections().await == 1
     })
     .await;
@@ -163,7 +165,7 @@ async fn a_dropped_store_lets_go_of_the_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: tests/run"]
-async fn a_database_without_the_right_to_create_will_do_once_the_tables_are_there() {
+async fn role_without_the_right_to_create_can_use_existing_tables() {
     let database = shared().database().await;
     instance(&database).await;
     let grant = "
