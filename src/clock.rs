@@ -84,37 +84,6 @@ fn since_1970() -> Duration {
     since.unwrap_or_default()
 }
 
-/// A time in Unix seconds, or none: half as large as an `Option`.
-///
-/// The last second that there is stands for none, so a time is one second before it at most.
-#[derive(Clone, Copy)]
-pub(crate) struct Moment(u64);
-
-impl Moment {
-    const LAST: u64 = u64::MAX - 1;
-
-    pub(crate) const NONE: Self = Self(u64::MAX);
-
-    pub(crate) fn at(unix_seconds: u64) -> Self {
-        Self(unix_seconds.min(Self::LAST))
-    }
-
-    #[inline]
-    pub(crate) const fn unix_seconds(self) -> Option<u64> {
-        if self.0 > Self::LAST {
-            None
-        } else {
-            Some(self.0)
-        }
-    }
-}
-
-impl fmt::Debug for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.unix_seconds().fmt(f)
-    }
-}
-
 #[cfg(target_os = "linux")]
 #[inline]
 fn monotonic_millis() -> u64 {

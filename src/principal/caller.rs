@@ -48,7 +48,7 @@ impl ServiceAccount {
     /// ```
     #[must_use]
     pub fn key_name(&self) -> &str {
-        self.0.labels.name()
+        &self.0.name
     }
 
     /// What the key may do (`C9`).

@@ -1,4 +1,4 @@
-//! A clock that a test sets.
+//! A clock that tests set.
 
 use std::sync::{
     Arc,
@@ -7,10 +7,10 @@ use std::sync::{
 
 use crate::clock::Clock;
 
-/// A clock that stands still until a test moves it.
+/// A clock that moves only when a test moves it. Clones share one time.
 ///
-/// Clones share one time. To [set](Self::set) it moves what a calendar shows; to [advance](Self::advance) it lets time
-/// pass, which caches notice too.
+/// [`set`](Self::set) changes the wall clock only; [`advance`](Self::advance) moves the monotonic clock too, by which caches
+/// age.
 ///
 /// ```
 /// use coverbase_auth::{Clock, testing::TestClock};
@@ -30,7 +30,7 @@ struct TestTime {
 }
 
 impl TestClock {
-    /// A clock that shows `unix_seconds`.
+    /// Creates a clock whose wall clock is `unix_seconds`.
     #[must_use]
     pub fn at(unix_seconds: u64) -> Self {
         Self(Arc::new(TestTime {
@@ -39,20 +39,12 @@ impl TestClock {
         }))
     }
 
-    /// Shows `unix_seconds` from now on, earlier or later than before.
-    ///
-    /// ```
-    /// use coverbase_auth::{Clock, testing::TestClock};
-    ///
-    /// let clock = TestClock::at(1_700_000_000);
-    /// clock.set(1_600_000_000);
-    /// assert_eq!(clock.unix_seconds(), 1_600_000_000);
-    /// ```
+    /// Sets the wall clock, forwards or backwards.
     pub fn set(&self, unix_seconds: u64) {
         self.0.unix_seconds.store(unix_seconds, Ordering::SeqCst);
     }
 
-    /// Moves the time on by `seconds`.
+    /// Moves both clocks forward by `seconds`.
     pub fn advance(&self, seconds: u64) {
         self.0.unix_seconds.fetch_add(seconds, Ordering::SeqCst);
         self.0
