@@ -19,7 +19,7 @@ pub(crate) mod store;
 #[cfg(feature = "cache")]
 pub use self::cached::CacheStats;
 #[cfg(feature = "redb")]
-use self::memory::LockedKeys;
+pub(crate) use self::memory::{LockedKeys, MemoryStore};
 #[cfg(feature = "postgres")]
 pub(crate) use self::postgres::PostgresStore;
 #[cfg(feature = "postgres")]
@@ -32,7 +32,6 @@ pub use self::{
     record::Revocation,
 };
 pub(crate) use self::{
-    memory::MemoryStore,
     record::KeyRecord,
     store::{KeyRegistry, KeyStore, Lookup, LookupAnswer, PendingLookup, StoreError},
 };

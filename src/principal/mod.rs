@@ -16,5 +16,5 @@ pub(crate) use self::{
     org_id::OrgId,
     role::Role,
     scope::{Scope, Scopes},
-    usage::{LastUsed, Usage, UsageLog},
+    usage::{LastUsed, UsageLog},
 };

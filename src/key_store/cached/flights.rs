@@ -42,7 +42,7 @@ pub(super) struct Flights<W> {
     pub(super) counters: Arc<Counters>,
     entries: Entries,
     register: Mutex<Register<W>>,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 struct Register<W> {
@@ -111,7 +111,8 @@ impl<W: Clone + Default> Flights<W> {
         asked_at: Instant,
         digest: &KeyDigest,
     ) -> Begun<W> {
-        let mut register = self.register();
+        self.counters.count_miss();
+        let register = &mut *self.register();
         if let Some(found) = self.entries.at(now, digest) {
             return Begun::Cached(found);
         }
@@ -125,8 +126,16 @@ impl<W: Clone + Default> Flights<W> {
         }
         self.counters.count_load();
         register.loads += 1;
+        register.last_ticket += 1;
         let overdue_at = asked_at + self.settings.load_deadline;
-        let flight = register.flight(*digest, overdue_at);
+        let new_flight = || Flight {
+            ticket: register.last_ticket,
+            loads: 0,
+            overdue_at,
+            waiters: W::default(),
+        };
+        let flight = register.by_digest.entry(*digest);
+        let flight = flight.or_insert_with(new_flight);
         flight.loads += 1;
         flight.overdue_at = overdue_at;
         Begun::Load(Load {
@@ -142,25 +151,12 @@ impl<W: Clone + Default> Flights<W> {
     }
 }
 
-impl<W: Default> Register<W> {
-    fn flight(&mut self, digest: KeyDigest, overdue_at: Instant) -> &mut Flight<W> {
-        let last_ticket = &mut self.last_ticket;
-        self.by_digest.entry(digest).or_insert_with(|| {
-            *last_ticket += 1;
-            Flight {
-                ticket: *last_ticket,
-                loads: 0,
-                overdue_at,
-                waiters: W::default(),
-            }
-        })
-    }
-}
-
 impl<W> Flights<W> {
     /// Returns the cached answer.
     pub(super) fn at(&self, now: u64, digest: &KeyDigest) -> Option<Found> {
-        self.entries.at(now, digest)
+        let found = self.entries.at(now, digest)?;
+        self.counters.count_hit();
+        Some(found)
     }
 
     pub(super) fn evict(&self, digest: &KeyDigest) {

@@ -77,7 +77,6 @@ pub struct CachedStore<S> {
     clock: Arc<dyn Clock>,
     store: Arc<S>,
     invalidations: Invalidations,
-    settings: Settings,
 }
 
 impl<S: KeyStore> CachedStore<S> {
@@ -85,9 +84,14 @@ impl<S: KeyStore> CachedStore<S> {
     /// empty cache.
     #[must_use]
     pub fn new(store: S) -> Self {
-        let invalidations = store.invalidations().cloned().unwrap_or_default();
-        let clock = Arc::new(SystemClock);
-        Self::build(Arc::new(store), invalidations, clock, Settings::default())
+        let store = Self {
+            flights: Arc::new(Flights::new(Settings::default())),
+            clock: Arc::new(SystemClock),
+            invalidations: store.invalidations().cloned().unwrap_or_default(),
+            store: Arc::new(store),
+        };
+        store.subscribe();
+        store
     }
 
     /// Sets how long a known key is cached, counted from before the store was asked. The default is 30 seconds.
@@ -129,13 +133,9 @@ impl<S: KeyStore> CachedStore<S> {
 
     /// Sets the clock whose [monotonic time](Clock::monotonic_millis) entries age by. The default is [`SystemClock`].
     #[must_use]
-    pub fn with_clock(self, clock: impl Clock) -> Self {
-        Self::build(
-            self.store,
-            self.invalidations,
-            Arc::new(clock),
-            self.settings,
-        )
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self.with(|_| {})
     }
 
     /// Removes a key from the cache, and cancels the effect of a load in flight. Use it for changes that the store does not
@@ -162,42 +162,24 @@ impl<S: KeyStore> CachedStore<S> {
     }
 
     fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
-        set(&mut self.settings);
-        Self::build(self.store, self.invalidations, self.clock, self.settings)
+        let mut settings = self.flights.settings;
+        set(&mut settings);
+        self.flights = Arc::new(Flights::new(settings));
+        self.subscribe();
+        self
     }
 
-    fn build(
-        store: Arc<S>,
-        invalidations: Invalidations,
-        clock: Arc<dyn Clock>,
-        settings: Settings,
-    ) -> Self {
-        let flights = Arc::new(Flights::new(settings));
-        let subscriber: Arc<dyn Subscriber> = flights.clone();
-        invalidations.subscribe(Arc::downgrade(&subscriber));
-        Self {
-            flights,
-            clock,
-            store,
-            invalidations,
-            settings,
-        }
+    fn subscribe(&self) {
+        let subscriber: Arc<dyn Subscriber> = self.flights.clone();
+        self.invalidations.subscribe(Arc::downgrade(&subscriber));
     }
 
     /// Answers from the cache, or with what `ask` gets from the store.
     fn answer(&self, digest: &KeyDigest, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
         let now = self.clock.monotonic_millis();
-        match self.flights.at(now, digest) {
-            Some(found) => {
-                self.flights.counters.count_hit();
-                Lookup::ready(Ok(found))
-            }
-            None => self.miss(now, digest, ask),
+        if let Some(found) = self.flights.at(now, digest) {
+            return Lookup::ready(Ok(found));
         }
-    }
-
-    fn miss(&self, now: u64, digest: &KeyDigest, ask: impl FnOnce(&S) -> Lookup) -> Lookup {
-        self.flights.counters.count_miss();
         match self.flights.begin(now, Instant::now(), digest) {
             Begun::Cached(found) => Lookup::ready(Ok(found)),
             Begun::Joined(waiters) => self.wait_for(&waiters),
@@ -218,7 +200,11 @@ impl<S: KeyStore> CachedStore<S> {
                     return Lookup::ready(Err(no_runtime()));
                 };
                 let lookup = self.wait_for(&load.waiters);
-                let lifetime = self.settings.load_deadline.saturating_mul(LOAD_LIFETIME);
+                let lifetime = self
+                    .flights
+                    .settings
+                    .load_deadline
+                    .saturating_mul(LOAD_LIFETIME);
                 runtime.spawn(drive(load, pending, lifetime));
                 lookup
             }
@@ -227,7 +213,7 @@ impl<S: KeyStore> CachedStore<S> {
 
     fn wait_for(&self, waiters: &Waiters) -> Lookup {
         let answer = waiters.answer();
-        let patience = self.settings.load_deadline;
+        let patience = self.flights.settings.load_deadline;
         Lookup::pending(async move {
             if Handle::try_current().is_err() {
                 return Err(no_runtime());
@@ -278,7 +264,6 @@ impl<S> Clone for CachedStore<S> {
             clock: Arc::clone(&self.clock),
             store: Arc::clone(&self.store),
             invalidations: self.invalidations.clone(),
-            settings: self.settings,
         }
     }
 }
@@ -287,7 +272,7 @@ impl<S: fmt::Debug> fmt::Debug for CachedStore<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CachedStore")
             .field("store", &self.store)
-            .field("settings", &self.settings)
+            .field("settings", &self.flights.settings)
             .field("stats", &self.flights.counters.stats())
             .finish_non_exhaustive()
     }

@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 
 use self::keys::Keys;
-pub(super) use self::keys::LockedKeys;
+pub(crate) use self::keys::LockedKeys;
 use super::{Invalidations, KeyRecord, KeyRegistry, KeyStore, Lookup, Revocation, StoreError};
 use crate::{
     client_ip::IpAllowlist,

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     client_ip::IpAllowlist,
     credential::{KeyDigest, KeyId},
-    key_store::KeyRecord,
-    principal::{OrgId, Scopes, Usage},
+    key_store::{KeyRecord, Usage},
+    principal::{OrgId, Scopes},
 };
 
 pub(crate) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;

@@ -110,8 +110,8 @@ async fn lookup_beyond_the_bound_on_loads_is_503_at_once() {
     service.database.has_read().await;
     service.database.has_read().await;
 
-    let (took, refused) = timed(answer(&service.layer, "ak_live_3")).await;
-    assert_eq!(refused.status(), UNAVAILABLE);
+    let (took, rejected) = timed(answer(&service.layer, "ak_live_3")).await;
+    assert_eq!(rejected.status(), UNAVAILABLE);
     assert_eq!(took, Duration::ZERO);
     assert_eq!(service.database.calls(), 3, "the store is not called");
     assert_eq!(
