@@ -67,37 +67,6 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A time in Unix seconds, or none: half as large as an `Option`.
-///
-/// The last second that there is stands for none, so a time is one second before it at most.
-#[derive(Clone, Copy)]
-pub(crate) struct Moment(u64);
-
-impl Moment {
-    const LAST: u64 = u64::MAX - 1;
-
-    pub(crate) const NONE: Self = Self(u64::MAX);
-
-    pub(crate) fn at(unix_seconds: u64) -> Self {
-        Self(unix_seconds.min(Self::LAST))
-    }
-
-    #[inline]
-    pub(crate) const fn unix_seconds(self) -> Option<u64> {
-        if self.0 > Self::LAST {
-            None
-        } else {
-            Some(self.0)
-        }
-    }
-}
-
-impl fmt::Debug for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.unix_seconds().fmt(f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,9 +119,10 @@ pub use self::{
     },
     principal::{
         caller::{ServiceAccount, User},
-        identity::{Principal, PrincipalKind, Role},
+        identity::{Principal, PrincipalKind},
         org_id::OrgId,
         org_scoped::OrgScoped,
+        role::Role,
         scope::{InvalidScope, Scope, Scopes},
     },
     requirement::{

@@ -1,4 +1,4 @@
-//! What a `CachedStore` allocates: nothing for a hit, and no more than it may under a flood. A program of its own, for its
+//! The allocations of a `CachedStore`: none for a hit, and a bounded amount under a flood. A program of its own, for its
 //! allocator counts.
 #![cfg(feature = "cache")]
 
@@ -22,7 +22,7 @@ use coverbase_auth::{
 use http::{Request, Response, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt, service_fn};
 
-/// Counts what this thread allocates, and what all of them hold.
+/// Counts the allocations of this thread, and the bytes that all threads hold.
 struct Counting;
 
 thread_local! {
@@ -30,7 +30,7 @@ thread_local! {
 }
 static HELD: AtomicIsize = AtomicIsize::new(0);
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
@@ -47,7 +47,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A store of one key that counts how often it is asked.
+/// A store of one key that counts its calls.
 #[derive(Debug, Clone)]
 struct Counted {
     rows: MemoryStore,
@@ -72,7 +72,7 @@ impl KeyStore for Counted {
     }
 }
 
-/// The allocations of a whole request, from the call of the layer to the answer.
+/// Counts the allocations of a whole request, from the call of the layer to the response.
 fn allocations_through_the_layer(store: impl KeyStore, key: &ApiKey) -> usize {
     let inner = service_fn(|_| ready(Ok::<_, Infallible>(Response::new(()))));
     let service = CoverbaseAuthLayer::new(store).layer(inner);
@@ -95,7 +95,7 @@ fn allocations_through_the_layer(store: impl KeyStore, key: &ApiKey) -> usize {
 }
 
 #[test]
-fn a_hit_allocates_nothing_and_a_request_what_it_does_over_memory() {
+fn hit_allocates_nothing() {
     let key = ApiKey::generate(Environment::Live);
     let memory = Counted::of(&key).rows;
     let cached = CachedStore::new(memory.clone());
@@ -111,9 +111,9 @@ fn a_hit_allocates_nothing_and_a_request_what_it_does_over_memory() {
     );
 }
 
-// T14: 10⁶ random keys: at most 64 MiB, and a hot key stays where it is.
+// T14: 10⁶ random keys take at most 64 MiB, and a hot key stays cached.
 #[test]
-fn a_flood_of_random_keys_is_bounded_in_memory_and_pushes_out_no_good_key() {
+fn flood_of_random_keys_is_bounded_and_evicts_no_known_key() {
     const FLOOD: usize = 1_000_000;
     let hot = ApiKey::generate(Environment::Live);
     let database = Counted::of(&hot);
@@ -132,13 +132,13 @@ fn a_flood_of_random_keys_is_bounded_in_memory_and_pushes_out_no_good_key() {
     let loads_of_hot = database.calls.load(Relaxed) - FLOOD;
     println!("{growth} bytes, {loads_of_hot} loads of the hot key, {stats:?}");
     assert!(growth <= 64 << 20, "{growth} bytes");
-    // 30 seconds, its time to live, may be over once or twice on a machine that is busy.
+    // On a busy machine the time to live of 30 seconds can pass once or twice.
     assert!(loads_of_hot * 1_000 <= FLOOD / 10, "{loads_of_hot} loads");
 }
 
-/// What nobody has minted does not even reach the cache.
+/// A key with a wrong checksum does not reach the cache.
 #[test]
-fn a_flood_of_keys_that_were_not_minted_asks_the_store_nothing() {
+fn flood_of_unminted_keys_does_not_reach_the_store() {
     let database = Counted::of(&ApiKey::generate(Environment::Live));
     let store = CachedStore::new(database.clone());
     let inner = service_fn(|_| ready(Ok::<_, Infallible>(Response::new(()))));
@@ -157,7 +157,7 @@ fn a_flood_of_keys_that_were_not_minted_asks_the_store_nothing() {
     assert_eq!(store.stats().misses, 0);
 }
 
-/// Spread as evenly as a digest, and each a different one.
+/// A different digest for each number, evenly spread.
 fn digest_number(count: usize) -> KeyDigest {
     let mut bytes = [0; 32];
     let word = (count as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

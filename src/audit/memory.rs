@@ -1,4 +1,4 @@
-//! The log in the memory of one process.
+//! The audit log in the memory of one process.
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use super::{AuditLog, AuditPage, AuditQuery, AuditRecord, AuditRecordId, AuditSink, AuditStore};
 use crate::{key_store::StoreError, principal::OrgId};
 
-/// The newest records of all organizations together, in memory: for tests, and for services that may forget.
+/// An audit log in memory, for tests and for services whose log may be lost. It keeps the newest records.
 ///
-/// Clones share their records. It is also a sink of its own, for tests that want no queue.
+/// It is a sink too, so that tests need no queue. Clones share their records.
 ///
 /// ```
 /// use coverbase_auth::audit::{AuditLog, AuditQuery, MemoryAuditLog};
@@ -32,34 +32,18 @@ pub struct MemoryAuditLog {
 }
 
 impl MemoryAuditLog {
-    /// Room for 10,000 records.
-    ///
-    /// ```
-    /// use coverbase_auth::{KeyAdmin, MemoryStore, audit::MemoryAuditLog};
-    ///
-    /// let log = MemoryAuditLog::new();
-    /// let admin = KeyAdmin::new(MemoryStore::new()).with_audit(log.clone());
-    /// # let _ = admin;
-    /// ```
+    /// Creates a log of at most 10,000 records.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(10_000)
     }
 
-    /// Room for `capacity` records; one more, and the oldest is forgotten.
+    /// Creates a log of at most `capacity` records of all organizations together. Beyond that the oldest is removed.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             records: Arc::default(),
             capacity,
-        }
-    }
-
-    fn keep(&self, record: AuditRecord) {
-        let mut records = self.records();
-        records.insert(record.id(), record);
-        if records.len() > self.capacity {
-            records.pop_first();
         }
     }
 
@@ -76,7 +60,11 @@ impl Default for MemoryAuditLog {
 
 impl AuditSink for MemoryAuditLog {
     fn record(&self, record: AuditRecord) {
-        self.keep(record);
+        let mut records = self.records();
+        records.insert(record.id(), record);
+        if records.len() > self.capacity {
+            records.pop_first();
+        }
     }
 }
 
@@ -102,7 +90,7 @@ impl AuditLog for MemoryAuditLog {
 impl AuditStore for MemoryAuditLog {
     async fn append(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
         for record in batch {
-            self.keep(record.clone());
+            self.record(record.clone());
         }
         Ok(())
     }
@@ -120,17 +108,17 @@ impl fmt::Debug for MemoryAuditLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::audit_contract as contract;
+    use crate::testing::audit_contract;
 
     #[tokio::test]
-    async fn it_keeps_the_contract() {
-        contract::check(MemoryAuditLog::new()).await;
+    async fn memory_log_satisfies_the_contract() {
+        audit_contract::check(MemoryAuditLog::new()).await;
     }
 
     #[tokio::test]
-    async fn one_more_than_its_room_and_the_oldest_is_forgotten() {
+    async fn full_log_removes_the_oldest_record() {
         let log = MemoryAuditLog::with_capacity(2);
-        let newest = contract::calls("org_acme", 3);
+        let newest = audit_contract::calls("org_acme", 3);
         for record in &newest {
             log.record(record.clone());
         }

@@ -1,13 +1,13 @@
 //! The client address of a request (`C24`–`C26`, `C37`).
 
 use std::{
-    fmt, mem,
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     sync::Arc,
 };
 
-use http::{Extensions, HeaderMap, HeaderName, Request, request::Parts};
+use http::{Extensions, HeaderMap, HeaderName, request::Parts};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 

@@ -1,4 +1,4 @@
-//! What a store tells the caches in front of it.
+//! The channel on which a store announces its changes to the caches in front of it.
 
 use std::{
     fmt,
@@ -7,51 +7,59 @@ use std::{
 
 use crate::{credential::KeyDigest, principal::OrgId};
 
-/// Something that a cache must no longer believe.
+/// A change that makes cached answers stale.
 ///
-/// It only ever takes away: nothing in it is trusted, so a forged one costs a load and gains nothing (T17).
-///
-/// ```
-/// use coverbase_auth::{ApiKey, Environment, key_store::{Invalidation, Invalidations}};
-///
-/// /// What a store does that hears of changes by a connection of its own.
-/// fn on_reconnect(invalidations: &Invalidations) {
-///     invalidations.publish(&Invalidation::Resumed);
-/// }
-///
-/// let key = ApiKey::generate(Environment::Test);
-/// assert_ne!(Invalidation::Key(key.digest()), Invalidation::Lost);
-/// # on_reconnect(&Invalidations::new());
-/// ```
+/// An invalidation only removes cached answers, so a forged one cannot admit a request (T17).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidation {
-    /// The key under this digest has changed.
+    /// The key with this digest has changed.
     Key(KeyDigest),
-    /// Something that all keys of this organization share has changed.
+    /// Keys of this organization have changed, or a value that they share.
     Organization(OrgId),
-    /// Changes may go unnoticed from here on: nothing that is cached is to be served.
+    /// From now on changes may be missed: caches must answer nothing from memory.
     Lost,
-    /// Changes are noticed again: what was cached before is gone, and caching begins anew.
+    /// Changes are announced again: caches start empty.
     Resumed,
 }
 
-/// Takes invalidations in, before [`Invalidations::publish`] returns.
+/// Receives invalidations before [`Invalidations::publish`] returns.
 pub(crate) trait Subscriber: Send + Sync {
     fn invalidate(&self, invalidation: &Invalidation);
 }
 
-/// The way from a store to the caches in front of it. Clones are one way.
+/// The channel from a store to the caches in front of it. Clones share one channel.
 ///
-/// A store publishes a change when it is committed and before it answers whoever asked for it; a cache
-/// ([`KeyStore::invalidations`](super::KeyStore::invalidations)) has let go of the entry when `publish` returns. So no
-/// request that begins after a revocation's answer finds the key.
+/// A store publishes a change after it is committed and before it is answered. When [`publish`](Self::publish) returns,
+/// every cache ([`KeyStore::invalidations`](super::KeyStore::invalidations)) has removed the stale answers. So no request
+/// that begins after the answer of a revocation is authenticated with the key.
 ///
 /// ```
+/// use coverbase_auth::{ApiKey, KeyDigest, KeyStore, Lookup, MemoryStore};
 /// use coverbase_auth::key_store::{Invalidation, Invalidations};
 ///
-/// let invalidations = Invalidations::new();
-/// invalidations.publish(&Invalidation::Organization("org_acme".into()));
+/// #[derive(Debug)]
+/// struct Database {
+///     rows: MemoryStore, // stands for a database
+///     invalidations: Invalidations,
+/// }
+///
+/// impl Database {
+///     fn delete(&self, key: &ApiKey) {
+///         // commit the change, then announce it:
+///         self.invalidations.publish(&Invalidation::Key(key.digest()));
+///     }
+/// }
+///
+/// impl KeyStore for Database {
+///     fn lookup(&self, digest: &KeyDigest) -> Lookup {
+///         self.rows.lookup(digest)
+///     }
+///
+///     fn invalidations(&self) -> Option<&Invalidations> {
+///         Some(&self.invalidations)
+///     }
+/// }
 /// ```
 #[derive(Clone, Default)]
 pub struct Invalidations {
@@ -65,13 +73,13 @@ struct Shared {
 }
 
 impl Invalidations {
-    /// A way that nobody listens to yet.
+    /// Creates a channel without subscribers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells every cache, and returns when each has let go.
+    /// Notifies every cache, and returns when each has removed its stale answers.
     pub fn publish(&self, invalidation: &Invalidation) {
         let mut shared = self.shared();
         match invalidation {
@@ -88,10 +96,10 @@ impl Invalidations {
         });
     }
 
-    /// From here on `subscriber` hears of everything, and at once of a way that is lost.
+    /// Adds a subscriber. It is notified at once if changes may be missed at the moment.
     #[cfg_attr(
         not(any(feature = "cache", feature = "test-util")),
-        expect(dead_code, reason = "caches alone subscribe, and tests")
+        expect(dead_code, reason = "only caches and tests subscribe")
     )]
     pub(crate) fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
         let mut shared = self.shared();

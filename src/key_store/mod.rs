@@ -1,11 +1,11 @@
-//! Where keys are found, and where they are administered.
+//! API keys: the traits of a store, its records, and the stores of this crate.
 //!
-//! [`KeyStore`] is all that the layer asks of a store: one method. [`KeyRegistry`] is what
-//! [`KeyAdmin`](crate::KeyAdmin) needs beside it. Imports `principal` and what is below it.
+//! [`KeyStore`] is the lookup that the layer calls; [`KeyRegistry`] is the administration that
+//! [`KeyAdmin`](crate::KeyAdmin) calls. `memory`, `cached`, `redb` and `postgres` implement them. Imports `principal` and
+//! what is below it.
 
 #[cfg(feature = "cache")]
 pub(crate) mod cached;
-mod copies;
 pub(crate) mod invalidations;
 pub(crate) mod memory;
 #[cfg(feature = "postgres")]
@@ -15,10 +15,11 @@ pub(crate) mod record;
 #[cfg(feature = "redb")]
 pub(crate) mod redb;
 pub(crate) mod store;
-mod table;
 
 #[cfg(feature = "cache")]
 pub use self::cached::CacheStats;
+#[cfg(feature = "redb")]
+pub(crate) use self::memory::{LockedKeys, MemoryStore};
 #[cfg(feature = "postgres")]
 pub(crate) use self::postgres::PostgresStore;
 #[cfg(feature = "postgres")]
@@ -31,7 +32,6 @@ pub use self::{
     record::Revocation,
 };
 pub(crate) use self::{
-    memory::MemoryStore,
     record::KeyRecord,
     store::{KeyRegistry, KeyStore, Lookup, LookupAnswer, PendingLookup, StoreError},
 };

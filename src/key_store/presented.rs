@@ -1,44 +1,32 @@
-//! A key on its way to a store.
+//! A presented key.
 
 use std::fmt;
 
 use crate::credential::{ApiKey, KeyDigest};
 
-/// A key as a request presents it: its digest, which a store finds it by, and its secret, for a store whose service wants
-/// that ([`KeyStore::lookup_presented`](super::KeyStore::lookup_presented)).
+/// A key as a request presents it: its digest, and its secret for a store that needs it
+/// ([`KeyStore::lookup_presented`](super::KeyStore::lookup_presented)).
 ///
 /// `Debug` shows neither (`C33`).
-///
-/// ```
-/// use coverbase_auth::{ApiKey, Environment, key_store::PresentedKey};
-///
-/// let key = ApiKey::generate(Environment::Live);
-/// let presented = PresentedKey::from(&key);
-/// assert_eq!(*presented.digest(), key.digest());
-/// assert_eq!(presented.expose_secret(), key.expose_secret());
-/// assert_eq!(format!("{presented:?}"), "PresentedKey(..)");
-/// ```
 pub struct PresentedKey<'a> {
     secret: &'a [u8],
     digest: KeyDigest,
 }
 
 impl<'a> PresentedKey<'a> {
-    /// `secret` is `token68`: ASCII.
-    #[inline]
+    /// `secret` is `token68`, which is ASCII.
     pub(crate) fn new(secret: &'a [u8]) -> Self {
         let digest = KeyDigest::of(secret);
         Self { secret, digest }
     }
 
-    /// What a store keeps in place of the secret, and finds it by.
+    /// Returns the SHA-256 digest of the key, which stores keep in place of the secret.
     #[must_use]
-    #[inline]
     pub const fn digest(&self) -> &KeyDigest {
         &self.digest
     }
 
-    /// The whole key. It is to be handed on, over TLS, and not to be kept (`C7`).
+    /// Returns the whole key. Send it over TLS only, and do not keep it (`C7`).
     #[must_use]
     pub fn expose_secret(&self) -> &'a str {
         str::from_utf8(self.secret).unwrap_or_default()

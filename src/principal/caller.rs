@@ -46,7 +46,7 @@ impl ServiceAccount {
     /// Returns the name of the key.
     #[must_use]
     pub fn key_name(&self) -> &str {
-        self.0.labels.name()
+        &self.0.name
     }
 
     /// Returns the scopes of the key (`C9`).

@@ -6,16 +6,16 @@ pub(crate) mod caller;
 pub(crate) mod identity;
 pub(crate) mod org_id;
 pub(crate) mod org_scoped;
+pub(crate) mod role;
 pub(crate) mod scope;
 pub(crate) mod usage;
 
 pub(crate) use self::{
     caller::{ServiceAccount, User},
-    identity::{
-        Identity, Labels, Principal, PrincipalKind, Role, ServiceAccountIdentity, UserIdentity,
-    },
+    identity::{Identity, Principal, PrincipalKind, ServiceAccountIdentity, UserIdentity},
     org_id::OrgId,
     org_scoped::OrgScoped,
+    role::Role,
     scope::{Scope, Scopes},
-    usage::{LastUsed, Usage, UsageLog},
+    usage::{LastUsed, UsageLog},
 };

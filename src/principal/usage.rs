@@ -1,4 +1,4 @@
-//! When keys were last used, and how a store that writes behind hears of it.
+//! When keys were last used (`C38`), and the log from which a store writes it.
 
 use std::{
     collections::HashMap,
@@ -9,9 +9,10 @@ use std::{
     },
 };
 
-use crate::{credential::KeyId, principal::OrgId};
+use super::OrgId;
+use crate::credential::KeyId;
 
-/// When a key was last used: written by each request that it opens, without a lock (`C38`).
+/// The time of a key's last use, in Unix seconds; 0 before the first. Requests write it without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct LastUsed(AtomicU64);
 
@@ -20,8 +21,8 @@ impl LastUsed {
         Self(AtomicU64::new(unix_seconds))
     }
 
-    /// Whether this was the first stamp of the second. Later ones write nothing: a line of memory that is only read stays
-    /// in every core's cache.
+    /// Records a use at `now`. Returns whether it is the first one of that second: the others only read, so that several
+    /// cores can keep the cache line.
     #[inline]
     pub(crate) fn stamp(&self, now: u64) -> bool {
         self.0.load(Ordering::Relaxed) < now && self.0.fetch_max(now, Ordering::Relaxed) < now
@@ -38,49 +39,31 @@ impl Clone for LastUsed {
     }
 }
 
-/// The uses of keys that a store has yet to write, the newest of each key.
+/// The uses of keys that a store has not written yet: the newest use of each key.
 ///
-/// A store gives it to its records ([`KeyRecord::with_usage_log`](crate::KeyRecord::with_usage_log)) and
-/// [drains](Self::drain) it now and then. A key notes itself once a second at most, and holds one place however often it
-/// is used. Clones are one log.
-///
-/// ```
-/// use coverbase_auth::{KeyRecord, key_store::UsageLog};
-///
-/// let log = UsageLog::new();
-/// let record = KeyRecord::new("ak_6sLyzf0Xz0Cq", "org_acme").with_usage_log(log.clone());
-/// assert!(log.drain().is_empty(), "it has not been used");
-/// # let _ = record;
-/// ```
+/// A store attaches the log to its records ([`KeyRecord::with_usage_log`](crate::KeyRecord::with_usage_log)) and
+/// [drains](Self::drain) it periodically. A record notes itself at most once a second, and each key takes one entry
+/// however often it is used. Clones share one log.
 #[derive(Clone, Default)]
 pub struct UsageLog(Arc<Mutex<Uses>>);
 
-/// A key's id is its own within its organization.
+/// Key ids are unique within an organization only.
 type Uses = HashMap<(OrgId, KeyId), u64>;
 
-/// One key's last use.
-///
-/// ```
-/// use coverbase_auth::key_store::Usage;
-///
-/// fn statement(usage: &Usage) -> String {
-///     let Usage { org_id, key_id, last_used_at, .. } = usage;
-///     format!("UPDATE keys SET last_used_at = {last_used_at} WHERE org_id = '{org_id}' AND key_id = '{key_id}'")
-/// }
-/// ```
+/// The last use of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Whose key.
+    /// The organization of the key.
     pub org_id: OrgId,
-    /// Which key.
+    /// The id of the key.
     pub key_id: KeyId,
-    /// In Unix seconds.
+    /// The time of the last use, in Unix seconds.
     pub last_used_at: u64,
 }
 
 impl UsageLog {
-    /// A log without entries.
+    /// Creates an empty log.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -92,7 +75,7 @@ impl UsageLog {
         *last_used_at = now.max(*last_used_at);
     }
 
-    /// What has been noted since the last time.
+    /// Removes and returns the uses that were noted since the last call.
     #[must_use]
     pub fn drain(&self) -> Vec<Usage> {
         let uses = mem::take(&mut *self.uses()).into_iter();
@@ -121,9 +104,9 @@ impl fmt::Debug for UsageLog {
 mod tests {
     use super::*;
 
-    // C38: the newest stamp wins, whatever the order of writing.
+    // C38
     #[test]
-    fn last_used_never_goes_back() {
+    fn last_used_keeps_the_newest_stamp() {
         let last_used = LastUsed::default();
         assert_eq!(last_used.unix_seconds(), None);
         assert!(last_used.stamp(20));
@@ -133,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_use_of_a_key_is_drained_once() {
+    fn newest_use_of_a_key_is_drained_once() {
         let log = UsageLog::new();
         let note = |now| log.note(&"org_acme".into(), &"ak_a".into(), now);
         note(20);
@@ -146,7 +129,7 @@ mod tests {
 
     // C6
     #[test]
-    fn one_id_in_two_organizations_is_two_keys() {
+    fn same_key_id_in_two_organizations_is_two_keys() {
         let log = UsageLog::new();
         log.note(&"org_a".into(), &"ak_x".into(), 10);
         log.note(&"org_b".into(), &"ak_x".into(), 20);

@@ -1,4 +1,4 @@
-//! What every [`AuditStore`] must do, as a test to run against yours.
+//! The contract tests that every [`AuditStore`] must pass.
 
 #![allow(
     clippy::indexing_slicing,
@@ -21,7 +21,11 @@ use crate::{
 /// 2023-11-14T22:13:20Z
 const START: u64 = 1_700_000_000;
 
-/// Holds `store`, which is empty, to the contract of an audit log.
+/// Runs the tests against `store`, which must be empty.
+///
+/// # Panics
+///
+/// If the store breaks a rule.
 ///
 /// ```
 /// use coverbase_auth::{audit::MemoryAuditLog, testing::audit_contract};
@@ -30,178 +34,163 @@ const START: u64 = 1_700_000_000;
 /// audit_contract::check(MemoryAuditLog::new()).await;
 /// # }
 /// ```
-///
-/// # Panics
-///
-/// Where the store breaks it.
 pub async fn check(store: impl AuditStore) {
-    let acme = calls("org_acme", 250);
-    let other = calls("org_other", 3);
-    let created = change("org_acme", START + 1_000);
-    store.append(&acme[..100]).await.unwrap();
-    store.append(&other).await.unwrap();
-    store.append(&acme[100..]).await.unwrap();
-    store.append(std::slice::from_ref(&created)).await.unwrap();
-    store.append(&[]).await.unwrap();
+    let log = Log::fill(store).await;
+    log.organizations_are_separate().await;
+    log.pages_are_newest_first().await;
+    log.window_includes_both_ends().await;
+    log.groups_and_types_both_apply().await;
+    log.search_is_for_a_literal_part().await;
+    log.appending_again_changes_nothing().await;
+}
 
-    let ask = async |org: &str, query: AuditQuery| {
-        let page = store.query(&org.into(), &query).await.unwrap();
-        let ids = page.entries.iter().map(|entry| {
-            let entry: Value = serde_json::from_str(entry.as_json()).unwrap();
-            entry["id"].as_str().map(ToOwned::to_owned)
-        });
-        (page.total, ids.collect::<Option<Vec<_>>>().unwrap())
-    };
-    let ids = |records: &[AuditRecord]| -> Vec<String> {
-        let newest_first = records.iter().rev();
-        newest_first.map(|record| record.id().to_string()).collect()
-    };
+/// A store with 250 calls and one change of `org_acme`, and three calls of `org_other`.
+struct Log<S> {
+    store: S,
+    acme: Vec<AuditRecord>,
+    other: Vec<AuditRecord>,
+}
 
-    // C20: another organization's records are not there.
-    let (total, found) = ask("org_other", AuditQuery::default()).await;
-    assert_eq!(
-        (total, found),
-        (3, ids(&other)),
-        "an organization has its own records, newest first"
-    );
-    let (total, found) = ask("org_nobody", AuditQuery::default()).await;
-    assert_eq!(
-        (total, found),
-        (0, Vec::new()),
-        "an organization that has none has none"
-    );
+impl<S: AuditStore> Log<S> {
+    async fn fill(store: S) -> Self {
+        let (mut acme, other) = (calls("org_acme", 250), calls("org_other", 3));
+        acme.push(change("org_acme", START + 1_000));
+        store.append(&acme[..100]).await.unwrap();
+        store.append(&other).await.unwrap();
+        store.append(&acme[100..]).await.unwrap();
+        store.append(&[]).await.unwrap();
+        Self { store, acme, other }
+    }
 
-    // C43: pages, newest first, with the total of all pages.
-    let (total, first) = ask("org_acme", AuditQuery::default()).await;
-    assert_eq!(total, 251);
-    assert_eq!(first.len(), 100);
-    assert_eq!(first[0], created.id().to_string());
-    assert_eq!(first[1..], ids(&acme[151..]));
-    let third = AuditQuery {
-        offset: 200,
-        ..AuditQuery::default()
-    };
-    assert_eq!(
-        ask("org_acme", third).await,
-        (251, ids(&acme[..51])),
-        "the last page"
-    );
-    let beyond = AuditQuery {
-        offset: i64::MAX as u64,
-        ..AuditQuery::default()
-    };
-    assert_eq!(
-        ask("org_acme", beyond).await,
-        (251, Vec::new()),
-        "past the last page"
-    );
-    let one = AuditQuery {
-        limit: 1,
-        offset: 1,
-        ..AuditQuery::default()
-    };
-    assert_eq!(ask("org_acme", one).await, (251, ids(&acme[249..])));
+    /// Asserts the total of a query, and its page: whole entries, newest first. `page` is oldest first.
+    async fn assert_found(
+        &self,
+        org_id: &str,
+        query: AuditQuery,
+        total: u64,
+        page: &[AuditRecord],
+    ) {
+        let found = self.store.query(&org_id.into(), &query).await.unwrap();
+        let expected: Vec<_> = page.iter().rev().map(AuditRecord::entry).collect();
+        assert_eq!(found.total, total, "total of {query:?}");
+        assert_eq!(found.entries, expected, "page of {query:?}");
+    }
 
-    // C43: the window's two ends are in it. One call a second.
-    let window = AuditQuery {
-        start_ts: Some(START + 10),
-        end_ts: Some(START + 12),
-        ..AuditQuery::default()
-    };
-    assert_eq!(ask("org_acme", window).await, (3, ids(&acme[10..13])));
-    let empty = AuditQuery {
-        start_ts: Some(START + 12),
-        end_ts: Some(START + 10),
-        ..AuditQuery::default()
-    };
-    assert_eq!(ask("org_acme", empty).await, (0, Vec::new()));
-    let open = AuditQuery {
-        start_ts: Some(0),
-        end_ts: Some(i64::MAX as u64),
-        ..AuditQuery::default()
-    };
-    assert_eq!(ask("org_acme", open).await.0, 251);
+    /// As [`assert_found`](Self::assert_found), for a query of `org_acme` whose records are all on one page.
+    async fn assert_all(&self, query: AuditQuery, records: &[AuditRecord]) {
+        let total = records.len() as u64;
+        self.assert_found("org_acme", query, total, records).await;
+    }
 
-    // C43: groups and types. Unknown names select nothing.
-    let total_of = async |groups: &[&str], types: &[&str]| {
-        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let query = AuditQuery {
-            event_groups: owned(groups),
-            event_types: owned(types),
-            ..AuditQuery::default()
-        };
-        ask("org_acme", query).await.0
-    };
-    let (call, added) = ("external_api_call", "integration_added");
-    assert_eq!(total_of(&["integrations"], &[]).await, 251);
-    assert_eq!(total_of(&[], &[added]).await, 1);
-    assert_eq!(total_of(&["integrations"], &[call]).await, 250);
-    assert_eq!(total_of(&[], &[call, added, "unknown"]).await, 251);
-    assert_eq!(total_of(&[], &["unknown"]).await, 0, "an unknown type");
-    assert_eq!(total_of(&["unknown"], &[call]).await, 0, "an unknown group");
+    // C20
+    async fn organizations_are_separate(&self) {
+        let newest = AuditQuery::default;
+        self.assert_found("org_other", newest(), 3, &self.other)
+            .await;
+        self.assert_found("org_unknown", newest(), 0, &[]).await;
+    }
 
-    // C43: a search is for a part, without case, and nothing in it is a pattern.
-    for (search, expected) in [
-        ("/v1/reports/17:", ids(&acme[17..18])),
-        ("\"c%i_\\\" created", vec![created.id().to_string()]),
-        ("c_i", Vec::new()),
-        ("%", vec![created.id().to_string()]),
-        ("ak_key_of_org_acme", Vec::new()),
-        ("no such text", Vec::new()),
-    ] {
-        let query = AuditQuery {
-            search: Some(search.to_owned()),
-            ..AuditQuery::default()
-        };
-        let (total, found) = ask("org_acme", query).await;
-        if search == "ak_key_of_org_acme" {
-            assert_eq!(total, 251, "the actor's id is searched");
-        } else {
-            assert_eq!(
-                (total, found),
-                (expected.len() as u64, expected),
-                "{search}"
-            );
+    // C43
+    async fn pages_are_newest_first(&self) {
+        for (limit, offset, page) in [
+            (100, 0, 151..251),
+            (100, 200, 0..51),
+            (1, 1, 249..250),
+            (100, i64::MAX as u64, 0..0),
+        ] {
+            let query = AuditQuery {
+                limit,
+                offset,
+                ..AuditQuery::default()
+            };
+            self.assert_found("org_acme", query, 251, &self.acme[page])
+                .await;
         }
     }
 
-    // A batch whose answer was lost is appended again.
-    store.append(&acme[..100]).await.unwrap();
-    assert_eq!(
-        ask("org_acme", AuditQuery::default()).await.0,
-        251,
-        "each id once"
-    );
+    // C43: the calls are one second apart.
+    async fn window_includes_both_ends(&self) {
+        let window = |start_ts, end_ts| AuditQuery {
+            start_ts: Some(start_ts),
+            end_ts: Some(end_ts),
+            ..AuditQuery::default()
+        };
+        let three = window(START + 10, START + 12);
+        self.assert_all(three, &self.acme[10..13]).await;
+        self.assert_all(window(START + 12, START + 10), &[]).await;
+        let everything = window(0, i64::MAX as u64);
+        let newest = &self.acme[151..];
+        self.assert_found("org_acme", everything, 251, newest).await;
+    }
 
-    // What is kept is what was written.
-    let query = AuditQuery {
-        limit: 1,
-        ..AuditQuery::default()
-    };
-    let page = store.query(&"org_acme".into(), &query).await.unwrap();
-    assert_eq!(page.entries, [created.entry()], "an entry is kept as it is");
+    // C43: an unknown name selects nothing.
+    async fn groups_and_types_both_apply(&self) {
+        let of = |event_groups: &[&str], event_types: &[&str]| AuditQuery {
+            event_groups: event_groups.iter().map(ToString::to_string).collect(),
+            event_types: event_types.iter().map(ToString::to_string).collect(),
+            ..AuditQuery::default()
+        };
+        let (call, added) = ("external_api_call", "integration_added");
+        let (newest, calls) = (&self.acme[151..], &self.acme[150..250]);
+        for (query, total, page) in [
+            (of(&["integrations"], &[]), 251, newest),
+            (of(&[], &[added]), 1, &self.acme[250..]),
+            (of(&["integrations"], &[call]), 250, calls),
+            (of(&[], &[call, added, "unknown"]), 251, newest),
+            (of(&[], &["unknown"]), 0, &[]),
+            (of(&["unknown"], &[call]), 0, &[]),
+        ] {
+            self.assert_found("org_acme", query, total, page).await;
+        }
+    }
+
+    // C43: without case, and no character of the search is a pattern.
+    async fn search_is_for_a_literal_part(&self) {
+        let search = |text: &str| AuditQuery {
+            search: Some(text.to_owned()),
+            ..AuditQuery::default()
+        };
+        self.assert_all(search("/v1/reports/17:"), &self.acme[17..18])
+            .await;
+        self.assert_all(search(r#""c%i_\" created"#), &self.acme[250..])
+            .await;
+        self.assert_all(search("%"), &self.acme[250..]).await;
+        self.assert_all(search("c_i"), &[]).await;
+        self.assert_all(search("no such text"), &[]).await;
+        let (actor, newest) = (search("ak_key_of_org_acme"), &self.acme[151..]);
+        self.assert_found("org_acme", actor, 251, newest).await;
+    }
+
+    /// A batch is appended again if the answer to it was lost.
+    async fn appending_again_changes_nothing(&self) {
+        self.store.append(&self.acme[..100]).await.unwrap();
+        let newest = &self.acme[151..];
+        self.assert_found("org_acme", AuditQuery::default(), 251, newest)
+            .await;
+    }
 }
 
-/// `n` calls of an organization, one a second.
+/// Returns the records of `n` calls of an organization, one second apart.
 pub(crate) fn calls(org_id: &str, n: u64) -> Vec<AuditRecord> {
-    let call = |n| {
-        let call = ApiCall {
-            id: AuditRecordId::at((START + n) * 1000),
-            method: "GET".to_owned(),
-            path: format!("/v1/reports/{n}"),
-            query_params: vec!["page".to_owned(), "secret".to_owned()],
-            route: None,
-            request_id: format!("req_{n}"),
-            client_ip: None,
-            outcome: Some(Outcome {
-                status: 200,
-                grpc_status: None,
-            }),
-            duration_ms: 1,
-        };
-        AuditRecord::of_call(key_of(org_id), call)
+    (0..n).map(|n| call(org_id, n)).collect()
+}
+
+fn call(org_id: &str, n: u64) -> AuditRecord {
+    let call = ApiCall {
+        id: AuditRecordId::at((START + n) * 1000),
+        method: "GET".to_owned(),
+        path: format!("/v1/reports/{n}"),
+        query_params: vec!["page".to_owned(), "secret".to_owned()],
+        route: None,
+        request_id: format!("req_{n}"),
+        client_ip: None,
+        outcome: Some(Outcome {
+            status: 200,
+            grpc_status: None,
+        }),
+        duration_ms: 1,
     };
-    (0..n).map(call).collect()
+    AuditRecord::of_call(key_of(org_id), call)
 }
 
 fn change(org_id: &str, unix_seconds: u64) -> AuditRecord {
@@ -219,11 +208,8 @@ fn change(org_id: &str, unix_seconds: u64) -> AuditRecord {
         }],
         reason: None,
     };
-    AuditRecord::of_change(
-        AuditRecordId::at(unix_seconds * 1000),
-        key_of(org_id),
-        change,
-    )
+    let id = AuditRecordId::at(unix_seconds * 1000);
+    AuditRecord::of_change(id, key_of(org_id), change)
 }
 
 fn key_of(org_id: &str) -> Principal {

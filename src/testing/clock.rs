@@ -1,4 +1,4 @@
-//! A clock that a test sets.
+//! A clock that tests set.
 
 use std::sync::{
     Arc,
@@ -7,9 +7,9 @@ use std::sync::{
 
 use crate::clock::Clock;
 
-/// A clock that stands still until a test moves it.
+/// A clock that moves only when a test moves it. Clones share one time.
 ///
-/// Clones share one time. [`set`](Self::set) changes the wall clock only; [`advance`](Self::advance) moves the monotonic
+/// [`set`](Self::set) changes the wall clock only; [`advance`](Self::advance) moves the monotonic
 /// clock too, by which caches age. Each reading of [`unix_millis`](Clock::unix_millis) within a second is one millisecond
 /// later, so that the ids of audit records sort in the order in which they were made.
 ///
@@ -32,7 +32,7 @@ struct TestTime {
 }
 
 impl TestClock {
-    /// A clock that shows `unix_seconds`.
+    /// Creates a clock whose wall clock is `unix_seconds`.
     #[must_use]
     pub fn at(unix_seconds: u64) -> Self {
         Self(Arc::new(TestTime {
@@ -42,21 +42,13 @@ impl TestClock {
         }))
     }
 
-    /// Shows `unix_seconds` from now on, earlier or later than before.
-    ///
-    /// ```
-    /// use coverbase_auth::{Clock, testing::TestClock};
-    ///
-    /// let clock = TestClock::at(1_700_000_000);
-    /// clock.set(1_600_000_000);
-    /// assert_eq!(clock.unix_seconds(), 1_600_000_000);
-    /// ```
+    /// Sets the wall clock, forwards or backwards.
     pub fn set(&self, unix_seconds: u64) {
         self.0.unix_seconds.store(unix_seconds, Ordering::SeqCst);
         self.0.readings.store(0, Ordering::SeqCst);
     }
 
-    /// Moves the time on by `seconds`.
+    /// Moves both clocks forward by `seconds`.
     pub fn advance(&self, seconds: u64) {
         self.0.unix_seconds.fetch_add(seconds, Ordering::SeqCst);
         self.0.readings.store(0, Ordering::SeqCst);

@@ -1,20 +1,20 @@
-//! The example of a store of one's own holds to what every store must.
+//! The custom store of the examples satisfies the contract.
 
 use std::collections::HashMap;
 
 use coverbase_auth::{ApiKey, CachedStore, KeyRecord, testing::key_store_contract};
 use serde_json::{Value, json};
 
-#[allow(dead_code, reason = "it has a main of its own")]
+#[allow(dead_code, reason = "the example has its own main")]
 #[path = "../../examples/custom_store.rs"]
 mod example;
 
 #[tokio::test]
-async fn a_store_over_a_key_service_holds_to_the_contract() {
+async fn store_over_a_key_service_satisfies_the_contract() {
     let service = async |keys: Vec<(ApiKey, KeyRecord)>| {
         let keys = keys.iter().map(|(key, record)| {
             let secret = key.expose_secret().to_owned();
-            (secret, as_the_service_writes_it(record))
+            (secret, service_json(record))
         });
         example::stub(keys.collect::<HashMap<_, _>>())
             .await
@@ -24,7 +24,7 @@ async fn a_store_over_a_key_service_holds_to_the_contract() {
     key_store_contract::key_store(async |keys| CachedStore::new(service(keys).await)).await;
 }
 
-fn as_the_service_writes_it(record: &KeyRecord) -> Value {
+fn service_json(record: &KeyRecord) -> Value {
     let scopes: Vec<_> = record.scopes().iter().map(ToString::to_string).collect();
     json!({
         "id": record.key_id().as_str(),

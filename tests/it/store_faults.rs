@@ -1,4 +1,4 @@
-//! A store that cannot answer, or panics, costs a request its answer and a key nothing (C31, T19, T20).
+//! A store that fails or panics makes the request a 503, and the next request works (C31, T19, T20).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::support::{Answer, KEY, StoreFn, ask, bearer, log_of, record, store};
 
-/// A store that does something else than answer at its `nth` call, counted from 1.
+/// A store whose `nth` call, counted from 1, fails as `fault` does.
 fn faulty_at(
     nth: usize,
     fault: impl Fn(Lookup) -> Lookup + Send + Sync + 'static,
@@ -28,7 +28,7 @@ fn faulty_at(
 
 type Fault = fn(Lookup) -> Lookup;
 
-/// Every way to fail: at once or later, with an error or a panic, on the first poll or after a wait.
+/// Every way to fail: with an error or a panic, in the call, in the first poll or later.
 fn faults() -> Vec<(&'static str, Fault)> {
     async fn later() {
         tokio::task::yield_now().await;
@@ -53,7 +53,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
                 panic!("on purpose, in a later poll")
             })
         }),
-        ("a panic that is no text", |_| std::panic::panic_any(7)),
+        ("panic without a message", |_| std::panic::panic_any(7)),
     ]
 }
 
@@ -69,7 +69,7 @@ fn assert_unavailable(answer: &Answer, fault: &str) {
     assert_eq!(
         answer.header("www-authenticate"),
         None,
-        "a client would discard a good key"
+        "a challenge would make clients discard a valid key"
     );
     assert!(
         answer
@@ -80,7 +80,7 @@ fn assert_unavailable(answer: &Answer, fault: &str) {
 
 // C31, T19, T20
 #[test]
-fn a_fault_is_a_503_and_the_next_request_works() {
+fn fault_is_503_and_the_next_request_works() {
     for (name, fault) in faults() {
         for nth in 1..=3 {
             let layer = CoverbaseAuthLayer::new(faulty_at(nth, fault));
@@ -100,9 +100,9 @@ fn a_fault_is_a_503_and_the_next_request_works() {
     }
 }
 
-// C31: an unknown key too is not called unknown by a store that cannot tell.
+// C31
 #[test]
-fn whether_a_key_is_good_makes_no_difference_to_a_store_that_is_down() {
+fn unknown_key_is_503_while_the_store_fails() {
     for (name, fault) in faults() {
         let layer = CoverbaseAuthLayer::new(faulty_at(1, fault));
         assert_unavailable(&ask(&layer, bearer("ak_unknown")), name);
@@ -115,10 +115,10 @@ fn whether_a_key_is_good_makes_no_difference_to_a_store_that_is_down() {
     }
 }
 
-// T20: a store that is down is not asked about what is no key.
+// T20
 #[test]
-fn what_needs_no_store_is_answered_without_it() {
-    let down = StoreFn(|_: &_| -> Lookup { panic!("nobody asks") });
+fn credential_that_is_no_key_is_answered_without_the_store() {
+    let down = StoreFn(|_: &_| -> Lookup { panic!("the store is not asked") });
     let layer = CoverbaseAuthLayer::new(down);
     for (token, kind) in [
         ("a,b", RejectionKind::MalformedCredential),
@@ -135,7 +135,7 @@ fn what_needs_no_store_is_answered_without_it() {
 
 // T20
 #[test]
-fn the_log_says_what_failed() {
+fn log_level_tells_errors_from_panics() {
     for (name, fault) in faults() {
         let layer = CoverbaseAuthLayer::new(faulty_at(1, fault));
         let worst = |lines: Vec<crate::support::Line>| lines.iter().map(|line| line.level).min();

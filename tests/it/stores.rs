@@ -1,4 +1,4 @@
-//! Every store holds to the same rules ([`contract`]), and a store that breaks one is found out.
+//! Every store satisfies the contract ([`key_store_contract`]), and the contract fails for a store that breaks a rule.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn holding(keys: Vec<(ApiKey, KeyRecord)>) -> MemoryStore {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_holds_to_the_contract() {
+async fn memory_store_satisfies_the_contract() {
     key_store_contract::key_store(holding).await;
     let store = MemoryStore::new();
     key_store_contract::key_registry(async || store.clone()).await;
@@ -26,7 +26,7 @@ async fn memory_holds_to_the_contract() {
 
 #[cfg(feature = "cache")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cache_holds_to_the_contract() {
+async fn cached_store_satisfies_the_contract() {
     use coverbase_auth::CachedStore;
 
     key_store_contract::key_store(async |keys| CachedStore::new(holding(keys).await)).await;
@@ -38,7 +38,7 @@ async fn a_cache_holds_to_the_contract() {
 
 #[cfg(feature = "redb")]
 #[tokio::test(flavor = "multi_thread")]
-async fn redb_holds_to_the_contract() {
+async fn redb_store_satisfies_the_contract() {
     use coverbase_auth::RedbStore;
 
     let folder = tempfile::tempdir().unwrap();
@@ -57,9 +57,9 @@ async fn redb_holds_to_the_contract() {
     key_store_contract::last_used(async || store.clone(), flush).await;
 }
 
-/// What somebody's store may get wrong.
+/// A rule that a store can break.
 #[derive(Debug, Clone, Copy)]
-enum Slip {
+enum Fault {
     FailsOnUnknownKeys,
     ListsNewestFirst,
     ListsLiveKeysOnly,
@@ -71,40 +71,39 @@ enum Slip {
     SetsTheAllowlistForNewKeysOnly,
 }
 
-// A test that cannot fail is none.
 #[test]
-fn a_slip_is_found_out() {
-    for slip in [
-        Slip::FailsOnUnknownKeys,
-        Slip::ListsNewestFirst,
-        Slip::ListsLiveKeysOnly,
-        Slip::FindsOtherOrganizationsKeys,
-        Slip::RotatesInTwoSteps,
-        Slip::RotatesDeadKeys,
-        Slip::RevokesFirstEachTime,
-        Slip::KeepsTheRecordsAllowlist,
-        Slip::SetsTheAllowlistForNewKeysOnly,
+fn contract_fails_for_a_store_that_breaks_a_rule() {
+    for fault in [
+        Fault::FailsOnUnknownKeys,
+        Fault::ListsNewestFirst,
+        Fault::ListsLiveKeysOnly,
+        Fault::FindsOtherOrganizationsKeys,
+        Fault::RotatesInTwoSteps,
+        Fault::RotatesDeadKeys,
+        Fault::RevokesFirstEachTime,
+        Fault::KeepsTheRecordsAllowlist,
+        Fault::SetsTheAllowlistForNewKeysOnly,
     ] {
         let run = std::thread::spawn(move || {
-            let store = Slipping(slip, MemoryStore::new());
+            let store = Faulty(fault, MemoryStore::new());
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(key_store_contract::key_registry(async || store.clone()));
         });
-        assert!(run.join().is_err(), "{slip:?}");
+        assert!(run.join().is_err(), "{fault:?}");
     }
 }
 
-/// A store with one slip.
+/// A store that breaks one rule.
 #[derive(Debug, Clone)]
-struct Slipping(Slip, MemoryStore);
+struct Faulty(Fault, MemoryStore);
 
-impl KeyStore for Slipping {
+impl KeyStore for Faulty {
     fn lookup(&self, digest: &KeyDigest) -> Lookup {
         let store = self.clone();
         let digest = *digest;
         Lookup::pending(async move {
             let found = store.1.lookup(&digest).await?;
-            if found.is_none() && matches!(store.0, Slip::FailsOnUnknownKeys) {
+            if found.is_none() && matches!(store.0, Fault::FailsOnUnknownKeys) {
                 return Err(StoreError::new("no row"));
             }
             Ok(found)
@@ -113,11 +112,11 @@ impl KeyStore for Slipping {
 }
 
 #[async_trait]
-impl KeyRegistry for Slipping {
+impl KeyRegistry for Faulty {
     async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
         let (org_id, allowlist) = (record.org_id().clone(), record.allowlist().clone());
         self.1.create(digest, record).await?;
-        if matches!(self.0, Slip::KeepsTheRecordsAllowlist) && !allowlist.is_empty() {
+        if matches!(self.0, Fault::KeepsTheRecordsAllowlist) && !allowlist.is_empty() {
             self.1.set_allowlist(&org_id, allowlist).await?;
         }
         Ok(())
@@ -126,15 +125,15 @@ impl KeyRegistry for Slipping {
     async fn list(&self, org_id: &OrgId) -> Result<Vec<KeyRecord>, StoreError> {
         let mut keys = self.1.list(org_id).await?;
         match self.0 {
-            Slip::ListsNewestFirst => keys.reverse(),
-            Slip::ListsLiveKeysOnly => keys.retain(|key| !key.is_revoked()),
+            Fault::ListsNewestFirst => keys.reverse(),
+            Fault::ListsLiveKeysOnly => keys.retain(|key| !key.is_revoked()),
             _ => {}
         }
         Ok(keys)
     }
 
     async fn find(&self, org_id: &OrgId, key_id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        if matches!(self.0, Slip::FindsOtherOrganizationsKeys) {
+        if matches!(self.0, Fault::FindsOtherOrganizationsKeys) {
             return Ok(Some(KeyRecord::new(key_id.clone(), org_id.clone())));
         }
         self.1.find(org_id, key_id).await
@@ -149,18 +148,18 @@ impl KeyRegistry for Slipping {
     ) -> Result<bool, StoreError> {
         let org_id = replacement.org_id().clone();
         match self.0 {
-            Slip::RotatesInTwoSteps => {
+            Fault::RotatesInTwoSteps => {
                 let old = self.1.find(&org_id, key_id).await?;
                 if !old.is_some_and(|old| old.is_live_at(now)) {
                     return Ok(false);
                 }
-                // Long enough for the others to have come as far, on however busy a machine.
+                // Long enough for concurrent rotations to reach this line.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 self.1.create(digest, replacement).await?;
                 self.1.revoke(&org_id, key_id, now).await?;
                 Ok(true)
             }
-            Slip::RotatesDeadKeys => {
+            Fault::RotatesDeadKeys => {
                 self.1.create(digest, replacement).await?;
                 Ok(self.1.revoke(&org_id, key_id, now).await?.is_some())
             }
@@ -175,7 +174,7 @@ impl KeyRegistry for Slipping {
         now: u64,
     ) -> Result<Option<Revocation>, StoreError> {
         let mut revocation = self.1.revoke(org_id, key_id, now).await?;
-        if matches!(self.0, Slip::RevokesFirstEachTime) {
+        if matches!(self.0, Fault::RevokesFirstEachTime) {
             revocation.iter_mut().for_each(|it| it.is_first = true);
         }
         Ok(revocation)
@@ -191,7 +190,7 @@ impl KeyRegistry for Slipping {
         allowlist: IpAllowlist,
     ) -> Result<(), StoreError> {
         let has_keys = !self.1.list(org_id).await?.is_empty();
-        if has_keys && matches!(self.0, Slip::SetsTheAllowlistForNewKeysOnly) {
+        if has_keys && matches!(self.0, Fault::SetsTheAllowlistForNewKeysOnly) {
             return Ok(());
         }
         self.1.set_allowlist(org_id, allowlist).await

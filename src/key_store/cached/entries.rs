@@ -1,14 +1,14 @@
-//! What is cached: keys that there are, and, apart from them, keys that there are not. Each part is bounded, so that random
-//! keys push out one another and no good one (T14).
+//! The cached answers: known keys and, apart from them, unknown keys. Each part is bounded, so random keys evict one
+//! another and no known key (T14).
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
-use quick_cache::{Lifecycle, UnitWeighter, sync::Cache};
+use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache};
 
-use super::{settings::Settings, stats::Evictions};
+use super::{settings::Settings, stats::Counters};
 use crate::{credential::KeyDigest, key_store::KeyRecord, principal::OrgId};
 
-/// A store's word on a key: the record, or that there is none. That a store could not tell is no word on a key.
+/// What a store knows of a key: the record, or that there is no such key.
 pub(super) type Found = Option<KeyRecord>;
 
 pub(super) struct Entries {
@@ -16,9 +16,10 @@ pub(super) struct Entries {
     unknown: Part<Unknown>,
 }
 
-type Part<V> = Cache<KeyDigest, V, UnitWeighter, SecretSpread, Evictions>;
+/// Anyone who presents a key chooses what is inserted here, so the hash is keyed.
+type Part<V> = Cache<KeyDigest, V, UnitWeighter, DefaultHashBuilder, Arc<Counters>>;
 
-/// Times are the monotonic clock's milliseconds.
+/// Times are milliseconds of the monotonic clock.
 #[derive(Clone)]
 struct Known {
     record: KeyRecord,
@@ -31,15 +32,13 @@ struct Unknown {
 }
 
 impl Entries {
-    pub(super) fn new(settings: &Settings, evictions: &Evictions) -> Self {
-        let spread = SecretSpread::new();
+    pub(super) fn new(settings: &Settings, counters: &Arc<Counters>) -> Self {
         Self {
-            known: part(settings.capacity, spread, evictions),
-            unknown: part(settings.negative_capacity, spread, evictions),
+            known: part(settings.capacity, counters),
+            unknown: part(settings.negative_capacity, counters),
         }
     }
 
-    #[inline]
     pub(super) fn at(&self, now: u64, digest: &KeyDigest) -> Option<Found> {
         if let Some(known) = self.known.get(digest)
             && now < known.until
@@ -63,7 +62,7 @@ impl Entries {
         self.unknown.remove(digest);
     }
 
-    /// What is not known to be there is nobody's, and stays.
+    /// Removes the known keys of the organization. Unknown keys belong to no organization and stay.
     pub(super) fn remove_organization(&self, org_id: &OrgId) {
         self.known
             .retain(|_, known| known.record.org_id() != org_id);
@@ -75,102 +74,29 @@ impl Entries {
     }
 }
 
-fn part<V: Clone>(capacity: usize, spread: SecretSpread, evictions: &Evictions) -> Part<V> {
-    let weight = u64::try_from(capacity).unwrap_or(u64::MAX);
-    Cache::with(capacity, weight, UnitWeighter, spread, evictions.clone())
+fn part<V: Clone>(capacity: usize, counters: &Arc<Counters>) -> Part<V> {
+    let (hasher, counters) = (DefaultHashBuilder::default(), Arc::clone(counters));
+    Cache::with(capacity, capacity as u64, UnitWeighter, hasher, counters)
 }
 
-impl<V> Lifecycle<KeyDigest, V> for Evictions {
+impl<V> Lifecycle<KeyDigest, V> for Arc<Counters> {
     type RequestState = ();
 
     fn on_evict(&self, (): &mut (), _: KeyDigest, _: V) {
-        self.count();
-    }
-}
-
-/// A digest is its own hash where nobody chooses what is inserted. Here everybody does who presents a key, and could
-/// search for keys whose digests lie side by side: so each cache spreads them in a way of its own.
-#[derive(Clone, Copy)]
-struct SecretSpread {
-    mask: u64,
-    factor: u64,
-}
-
-impl SecretSpread {
-    fn new() -> Self {
-        let random = RandomState::new();
-        Self {
-            mask: random.hash_one(0),
-            factor: random.hash_one(1) | 1,
-        }
-    }
-}
-
-impl BuildHasher for SecretSpread {
-    type Hasher = SpreadHasher;
-
-    #[inline]
-    fn build_hasher(&self) -> SpreadHasher {
-        SpreadHasher {
-            spread: *self,
-            hash: 0,
-        }
-    }
-}
-
-struct SpreadHasher {
-    spread: SecretSpread,
-    hash: u64,
-}
-
-impl Hasher for SpreadHasher {
-    /// Each half of the product depends on every bit of the word and of the secret, and they are folded together.
-    #[inline]
-    fn write_u64(&mut self, word: u64) {
-        let factor = u128::from(self.spread.factor);
-        let product = u128::from(word ^ self.spread.mask) * factor;
-        self.hash = (product >> 64) as u64 ^ product as u64;
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(self.hash ^ u64::from(*byte));
-        }
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.hash
+        self.count_eviction();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::hash::BuildHasher;
 
     use super::*;
 
-    // T14: digests that somebody has searched for, all alike in what picks a place in a map.
+    // T14: digests that were searched for collisions in one process do not collide in another.
     #[test]
-    fn digests_that_lie_side_by_side_are_spread() {
-        let alike = |count: u16| {
-            let mut bytes = [0; 32];
-            bytes[2..4].copy_from_slice(&count.to_le_bytes());
-            KeyDigest::from_bytes(bytes)
-        };
-        // Under secrets that are always the same, so that no luck is in it.
-        let secrets = (1..=100_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let places = secrets.map(|secret| {
-            let spread = SecretSpread {
-                mask: secret.rotate_left(32),
-                factor: secret | 1,
-            };
-            let places = (0..256).map(|count| spread.hash_one(alike(count)) % 256);
-            places.collect::<HashSet<_>>().len()
-        });
-        let mean = places.sum::<usize>() / 100;
-        assert!(mean > 140, "{mean} places of 256");
-        let at = |spread: SecretSpread| spread.hash_one(alike(1));
-        assert_ne!(at(SecretSpread::new()), at(SecretSpread::new()));
+    fn hash_of_a_digest_differs_between_caches() {
+        let hash = || DefaultHashBuilder::default().hash_one(KeyDigest::from_bytes([7; 32]));
+        assert_ne!(hash(), hash());
     }
 }

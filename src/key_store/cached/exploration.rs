@@ -1,12 +1,12 @@
-//! Explores the orders in which the steps of [`Flights`] can happen, one at a time between any two uses of a lock.
+//! Explores the orders in which the steps of [`Flights`] can interleave at their locks.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle \
 //!     cargo test --release --features cache --lib cached::exploration
 //! ```
 //!
-//! The model: a store holds one key, whose record has a version. A change makes the next version, announces it, and
-//! answers. The property: **a request that begins after a change's answer sees that version or a later one** (T8).
+//! In the model a store holds one key, whose record has a version. A change increments the version, announces it, and is
+//! answered. The property: **a request that begins after the answer of a change sees that version or a later one** (T8).
 
 use std::{
     sync::{Arc, Mutex, atomic::AtomicU64 as AtomAside},
@@ -35,26 +35,26 @@ use crate::{
 const DIGEST: KeyDigest = KeyDigest::from_bytes([7; 32]);
 const ORG: &str = "org_acme";
 
-/// Orders of steps drawn at random, the same ones in every run.
-const DRAWN: usize = 100_000;
+/// The number of random orders, which are the same in every run.
+const RANDOM_ORDERS: usize = 100_000;
 const SEED: u64 = 1;
 
-/// Where every order there is can be tried, no more than this.
-const EVERY: usize = 2_000_000;
+/// The bound on exhaustive searches.
+const MAX_ORDERS: usize = 2_000_000;
 
 struct Model {
     flights: Arc<Flights<Asking>>,
     clock: TestClock,
-    /// What the loads' time counts from: it passes with the clock's.
+    /// The start of the time of loads, which passes with the clock.
     began_at: Instant,
-    /// What the row says.
+    /// The version of the row.
     version: AtomicU64,
-    /// The latest version whose change has been answered. Of the standard library, as are the requests that wait: it is
-    /// read and written together with the step beside it, and more orders would show nothing more.
+    /// The latest version whose change was answered. It is an atomic of the standard library, which shuttle does not
+    /// schedule: it is read and written together with the step beside it.
     answered: AtomAside,
 }
 
-/// The requests that wait for a load, each by the version that was answered before it began.
+/// The requests that wait for a load: for each one the version that was answered before it began.
 #[derive(Clone, Default)]
 struct Asking(Arc<Mutex<Asked>>);
 
@@ -73,8 +73,8 @@ impl Asking {
         }
     }
 
-    fn tell(&self, answer: &LookupAnswer) {
-        // A failure shows nobody an old version, and another load may still answer.
+    fn send(&self, answer: &LookupAnswer) {
+        // An error shows no old version, and another load may still answer.
         if answer.is_err() {
             return;
         }
@@ -100,7 +100,7 @@ fn assert_found_fresh(found: &Found, floor: u64) {
     );
 }
 
-/// Version 0 is the key that there is not yet.
+/// Version 0 means that the key does not exist yet.
 fn version(found: &Found) -> u64 {
     found.as_ref().map_or(0, KeyRecord::created_at)
 }
@@ -121,7 +121,7 @@ impl Model {
         })
     }
 
-    /// A lookup as `CachedStore` makes it, whose load, if there is one, ends as `end` says.
+    /// A lookup as `CachedStore` does it. If it begins a load, `end` ends the load.
     fn request(&self, end: impl FnOnce(&Self, Load<Asking>)) {
         let floor = self.answered.load(SeqCst);
         let now = self.clock.monotonic_millis();
@@ -150,7 +150,7 @@ impl Model {
         finish(load, &Err(StoreError::new("down")));
     }
 
-    /// The load's task has panicked, or has been aborted.
+    /// The task of the load panicked or was aborted.
     fn cancel(&self, load: Load<Asking>) {
         drop(load);
     }
@@ -161,9 +161,8 @@ impl Model {
         self.answered.fetch_max(version, SeqCst);
     }
 
-    /// Changes go unnoticed for a while. Those that are answered after it has been known, and before it is over, are
-    /// another instance's: the property is asked of them from the end of it.
-    fn change_unnoticed(&self) {
+    /// A change of another instance that is missed. The property holds for it from `Resumed` on.
+    fn change_missed(&self) {
         self.flights.invalidate(&Invalidation::Lost);
         let version = self.version.fetch_add(1, SeqCst) + 1;
         self.flights.invalidate(&Invalidation::Resumed);
@@ -176,18 +175,18 @@ impl Model {
         self.answered.fetch_max(version, SeqCst);
     }
 
-    /// Nothing is stuck: whatever has happened, whoever asks now is answered, by a load if need be, with what is.
+    /// At the end, whatever has happened, a request is answered with the present version.
     fn rest(&self) {
         self.clock.advance(1);
         self.request(Self::load);
         let found = self.flights.at(self.clock.monotonic_millis(), &DIGEST);
-        let found = found.expect("kept: nothing is in flight any more, and nothing lost");
+        let found = found.expect("cached, since nothing is in flight and nothing is lost");
         assert_found_fresh(&found, self.answered.load(SeqCst));
     }
 }
 
 fn finish(load: Load<Asking>, answer: &LookupAnswer) {
-    load.finish(answer).tell(answer);
+    load.finish(answer).send(answer);
 }
 
 type Step = fn(&Model);
@@ -212,7 +211,7 @@ fn is_cancelled(model: &Model) {
     model.request(Model::cancel);
 }
 
-/// Past the deadline of loads in flight, and past every entry's time to live.
+/// Passes the deadline of every load and the time to live of every entry.
 fn time_passes(model: &Model) {
     model.clock.advance(40);
 }
@@ -233,22 +232,22 @@ fn run(version: u64, threads: &'static [&'static [Step]]) {
     model.rest();
 }
 
-fn explore_drawn(version: u64, threads: &'static [&'static [Step]]) {
+fn explore_random(version: u64, threads: &'static [&'static [Step]]) {
     explore(
-        RandomScheduler::new_from_seed(SEED, DRAWN),
+        RandomScheduler::new_from_seed(SEED, RANDOM_ORDERS),
         version,
         threads,
     );
     explore(
-        PctScheduler::new_from_seed(SEED, 3, DRAWN),
+        PctScheduler::new_from_seed(SEED, 3, RANDOM_ORDERS),
         version,
         threads,
     );
 }
 
 fn explore_every(version: u64, threads: &'static [&'static [Step]]) {
-    let tried = explore(DfsScheduler::new(Some(EVERY), false), version, threads);
-    assert!(tried < EVERY, "there are more orders than that");
+    let tried = explore(DfsScheduler::new(Some(MAX_ORDERS), false), version, threads);
+    assert!(tried < MAX_ORDERS, "the search was not exhaustive");
 }
 
 fn explore(
@@ -261,46 +260,46 @@ fn explore(
     tried
 }
 
-// T8, the two-barrier case: what is asked after the answer meets a load from before it.
+// T8: a request after the answer of a change meets a load from before it.
 
 #[test]
-fn every_order_of_a_load_a_revocation_and_a_request_after_it() {
+fn load_and_revocation_in_every_order_are_coherent() {
     explore_every(1, &[&[loads], &[key_changes, loads]]);
 }
 
 #[test]
-fn every_order_of_a_load_an_allowlist_change_and_a_request_after_it() {
+fn load_and_allowlist_change_in_every_order_are_coherent() {
     explore_every(1, &[&[loads], &[organization_changes, loads]]);
 }
 
 #[test]
-fn every_order_of_a_load_a_creation_and_a_request_after_it() {
+fn load_and_creation_in_every_order_are_coherent() {
     explore_every(0, &[&[loads], &[key_changes, loads]]);
 }
 
 #[test]
-fn every_order_of_a_load_a_flush_and_a_request_after_it() {
+fn load_and_flush_in_every_order_are_coherent() {
     explore_every(1, &[&[loads], &[Model::flush, loads]]);
 }
 
 #[test]
-fn every_order_of_a_load_a_silence_and_a_request_after_it() {
-    explore_every(1, &[&[loads], &[Model::change_unnoticed, loads]]);
+fn load_and_missed_change_in_every_order_are_coherent() {
+    explore_every(1, &[&[loads], &[Model::change_missed, loads]]);
 }
 
 #[test]
-fn every_order_of_a_cancelled_load_a_revocation_and_a_request_after_it() {
+fn cancelled_load_and_revocation_in_every_order_are_coherent() {
     explore_every(1, &[&[is_cancelled], &[key_changes, loads]]);
 }
 
 #[test]
-fn every_order_of_two_loads_and_a_revocation() {
+fn two_loads_and_a_revocation_in_every_order_are_coherent() {
     explore_every(1, &[&[loads], &[loads], &[key_changes]]);
 }
 
 #[test]
-fn drawn_orders_of_requests_and_revocations() {
-    explore_drawn(
+fn requests_and_revocations_in_random_orders_are_coherent() {
+    explore_random(
         1,
         &[
             &[loads, loads],
@@ -312,8 +311,8 @@ fn drawn_orders_of_requests_and_revocations() {
 }
 
 #[test]
-fn drawn_orders_of_failures_and_cancellations() {
-    explore_drawn(
+fn failures_and_cancellations_in_random_orders_are_coherent() {
+    explore_random(
         1,
         &[
             &[fails, loads],
@@ -324,10 +323,10 @@ fn drawn_orders_of_failures_and_cancellations() {
     );
 }
 
-/// A second load joins the flight of one that is overdue, and either may end first.
+/// A second load joins the flight of an overdue one, and either can end first.
 #[test]
-fn drawn_orders_of_overdue_loads() {
-    explore_drawn(
+fn overdue_loads_in_random_orders_are_coherent() {
+    explore_random(
         1,
         &[
             &[loads],
@@ -339,15 +338,15 @@ fn drawn_orders_of_overdue_loads() {
 }
 
 #[test]
-fn drawn_orders_of_everything() {
-    explore_drawn(
+fn all_steps_in_random_orders_are_coherent() {
+    explore_random(
         1,
         &[
             &[loads, time_passes, loads],
             &[key_changes, loads, is_cancelled],
             &[load_is_overdue, fails, Model::flush, loads],
             &[organization_changes, loads],
-            &[Model::change_unnoticed, loads],
+            &[Model::change_missed, loads],
         ],
     );
 }

@@ -1,14 +1,14 @@
-//! The cache with the loads that are on their way to it: what keeps the two coherent.
+//! The cache together with the loads that are in flight: the state that keeps both coherent.
 //!
-//! A synchronous state machine that is told the time, and has neither a runtime nor a store in it, so that every order of
-//! its steps can be explored (`exploration.rs`). Its one invariant: **what an invalidation finds in flight is neither kept
-//! nor joined.**
+//! This is a synchronous state machine, without a runtime and a store, and the time is an argument. So `exploration` can
+//! try every order of its steps. Its invariant: **a load that an invalidation finds in flight is neither cached nor
+//! joined.**
 //!
-//! - A load belongs to a flight, the flight stands in the register under its digest, and an invalidation strikes it out
-//!   *before* it clears the entries.
-//! - A load's answer is kept under the register's lock, if its flight still stands there. So it is kept before it is struck
-//!   out, and then cleared, or never.
-//! - Whoever asks after the invalidation finds no entry and no flight, and loads anew.
+//! - A load belongs to a flight, which is registered under its digest. An invalidation removes the flight *before* it
+//!   removes the entries.
+//! - The answer of a load is cached under the lock of the register, if its flight is still registered. So it is cached
+//!   before the flight is removed, and the entry is then removed too, or it is never cached.
+//! - A lookup that begins after the invalidation finds neither an entry nor a flight, and loads anew.
 
 #[cfg(not(all(test, shuttle)))]
 use std::sync::{Mutex, MutexGuard};
@@ -16,6 +16,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     mem,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 #[cfg(all(test, shuttle))]
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 
 use super::{
     entries::{Entries, Found},
-    settings::{Settings, millis},
+    settings::Settings,
     stats::Counters,
 };
 use crate::{
@@ -36,44 +37,44 @@ use crate::{
     principal::OrgId,
 };
 
-/// `W` is what a load's answer is told by to those who wait for it. Clones are one.
+/// `W` is the channel that delivers the answer of a load to its waiters. Clones share one channel.
 pub(super) struct Flights<W> {
-    pub(super) counters: Counters,
+    pub(super) counters: Arc<Counters>,
     entries: Entries,
     register: Mutex<Register<W>>,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 struct Register<W> {
     by_digest: HashMap<KeyDigest, Flight<W>>,
-    /// Those of flights that have been struck out too.
+    /// The loads in flight, those of removed flights included.
     loads: usize,
     last_ticket: u64,
     is_lost: bool,
 }
 
-/// The loads of one digest that answer for each other: one, and more only where that one is overdue.
+/// The loads of one digest that share their waiters: one, and more only if that one is overdue.
 struct Flight<W> {
     ticket: u64,
     loads: usize,
-    /// From when on nobody joins them any more: when the latest of them is overdue.
+    /// The deadline of the latest load. From then on lookups begin a load of their own instead of joining.
     overdue_at: Instant,
     waiters: W,
 }
 
-/// What becomes of a lookup that the entries did not answer.
+/// The continuation of a lookup that missed.
 pub(super) enum Begun<W> {
-    /// Somebody else's load has just ended.
+    /// Another load has just cached the answer.
     Cached(Found),
-    /// Somebody else's load will answer.
+    /// A load in flight will deliver the answer.
     Joined(W),
-    /// The caller is to load.
+    /// The caller must load the key.
     Load(Load<W>),
-    /// As many loads as there may be are in flight.
+    /// The maximum of loads is in flight.
     Full,
 }
 
-/// A load in flight. Dropped without an answer, it has failed.
+/// A load in flight. Dropping it without an answer means that it failed.
 #[must_use]
 pub(super) struct Load<W> {
     pub(super) digest: KeyDigest,
@@ -88,9 +89,9 @@ pub(super) struct Load<W> {
 
 impl<W: Clone + Default> Flights<W> {
     pub(super) fn new(settings: Settings) -> Self {
-        let counters = Counters::default();
+        let counters = Arc::<Counters>::default();
         Self {
-            entries: Entries::new(&settings, &counters.evictions()),
+            entries: Entries::new(&settings, &counters),
             counters,
             register: Mutex::new(Register {
                 by_digest: HashMap::new(),
@@ -102,15 +103,16 @@ impl<W: Clone + Default> Flights<W> {
         }
     }
 
-    /// Asks for what [`at`](Self::at) did not have. `now` is the clock's from before: an entry's age counts from there. How
-    /// long a load takes is told by `asked_at`, on the clock that those who wait for it have their timers from.
+    /// Continues a lookup that [`at`](Self::at) did not answer. The age of an entry counts from `now`; the deadline of a load
+    /// counts from `asked_at`, which is on the clock of tokio's timers.
     pub(super) fn begin(
         self: &Arc<Self>,
         now: u64,
         asked_at: Instant,
         digest: &KeyDigest,
     ) -> Begun<W> {
-        let mut register = self.register();
+        self.counters.count_miss();
+        let register = &mut *self.register();
         if let Some(found) = self.entries.at(now, digest) {
             return Begun::Cached(found);
         }
@@ -122,10 +124,18 @@ impl<W: Clone + Default> Flights<W> {
             None if is_full => return Begun::Full,
             _ => {}
         }
-        self.counters.load();
+        self.counters.count_load();
         register.loads += 1;
+        register.last_ticket += 1;
         let overdue_at = asked_at + self.settings.load_deadline;
-        let flight = register.flight(*digest, overdue_at);
+        let new_flight = || Flight {
+            ticket: register.last_ticket,
+            loads: 0,
+            overdue_at,
+            waiters: W::default(),
+        };
+        let flight = register.by_digest.entry(*digest);
+        let flight = flight.or_insert_with(new_flight);
         flight.loads += 1;
         flight.overdue_at = overdue_at;
         Begun::Load(Load {
@@ -141,47 +151,34 @@ impl<W: Clone + Default> Flights<W> {
     }
 }
 
-impl<W: Default> Register<W> {
-    fn flight(&mut self, digest: KeyDigest, overdue_at: Instant) -> &mut Flight<W> {
-        let last_ticket = &mut self.last_ticket;
-        self.by_digest.entry(digest).or_insert_with(|| {
-            *last_ticket += 1;
-            Flight {
-                ticket: *last_ticket,
-                loads: 0,
-                overdue_at,
-                waiters: W::default(),
-            }
-        })
-    }
-}
-
 impl<W> Flights<W> {
-    #[inline]
+    /// Returns the cached answer.
     pub(super) fn at(&self, now: u64, digest: &KeyDigest) -> Option<Found> {
-        self.entries.at(now, digest)
+        let found = self.entries.at(now, digest)?;
+        self.counters.count_hit();
+        Some(found)
     }
 
     pub(super) fn evict(&self, digest: &KeyDigest) {
-        // Bound to a name: what is struck out is dropped when the register is free again.
-        let _struck_out = self.register().by_digest.remove(digest);
+        // Bound to a name, so that it is dropped after the lock is released.
+        let _removed = self.register().by_digest.remove(digest);
         self.entries.remove(digest);
     }
 
-    /// Whose keys are in flight is not known yet, so it may be anybody's.
+    /// The organization of a load in flight is unknown, so every flight is removed.
     fn evict_organization(&self, org_id: &OrgId) {
-        let _struck_out = mem::take(&mut self.register().by_digest);
+        let _removed = mem::take(&mut self.register().by_digest);
         self.entries.remove_organization(org_id);
     }
 
     pub(super) fn flush(&self) {
-        let _struck_out = mem::take(&mut self.register().by_digest);
+        let _removed = mem::take(&mut self.register().by_digest);
         self.entries.clear();
     }
 
-    /// While changes go unnoticed nothing is kept, and so nothing is found.
+    /// While changes may be missed nothing is cached.
     fn set_lost(&self, is_lost: bool) {
-        let _struck_out = {
+        let _removed = {
             let mut register = self.register();
             register.is_lost = is_lost;
             mem::take(&mut register.by_digest)
@@ -208,33 +205,33 @@ impl<W> Flights<W> {
         } else if flight.get().loads == 0 {
             flight.remove();
         } else if flight.get().overdue_at == load.overdue_at {
-            // What is left began before it, and was overdue then.
+            // The remaining loads began before this one, and were overdue by then.
             flight.get_mut().overdue_at = load.asked_at;
         }
     }
 
     fn keep(&self, load: &Load<W>, found: &Found) {
-        let until = |ttl| load.began_at.saturating_add(millis(ttl));
-        match found {
-            Some(record) => {
-                let until = until(self.settings.ttl);
-                self.entries.keep_known(load.digest, record.clone(), until);
-            }
-            None => {
-                let until = until(self.settings.negative_ttl);
-                self.entries.keep_unknown(load.digest, until);
-            }
+        let until = |ttl: Duration| {
+            let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+            load.began_at.saturating_add(ttl)
+        };
+        let Settings {
+            ttl, negative_ttl, ..
+        } = self.settings;
+        match found.clone() {
+            Some(record) => self.entries.keep_known(load.digest, record, until(ttl)),
+            None => self.entries.keep_unknown(load.digest, until(negative_ttl)),
         }
     }
 
-    /// Under the lock there is nothing but memory of our own, so a poisoned lock is none.
+    /// No foreign code runs under the lock, so a poisoned lock is usable.
     fn register(&self) -> MutexGuard<'_, Register<W>> {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<W> Load<W> {
-    /// Ends the load, and keeps its answer if nothing has been invalidated since it began. Returns whom to tell.
+    /// Ends the load, and caches its answer unless an invalidation came since it began. Returns the channel to its waiters.
     pub(super) fn finish(mut self, answer: &LookupAnswer) -> W
     where
         W: Clone,

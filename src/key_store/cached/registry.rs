@@ -1,4 +1,4 @@
-//! Administration through a cache: the store's, and heard of by the cache whether the store announces it or not.
+//! Administration through a cache.
 
 use async_trait::async_trait;
 
@@ -12,8 +12,7 @@ use crate::{
     principal::OrgId,
 };
 
-/// The store's own. Where the store has no [`Invalidations`], its changes are announced here: what is changed through
-/// this cache, or a clone of it, it believes no longer.
+/// Delegates to the store. If the store has no [`Invalidations`], the cache announces the changes that are made through it.
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl<S: KeyStore + KeyRegistry> KeyRegistry for CachedStore<S> {
@@ -79,7 +78,7 @@ impl<S: KeyStore> CachedStore<S> {
     }
 }
 
-/// Announces when it is dropped: a change that has failed, or whose caller has gone, may have been made for all that.
+/// Announces changes when it is dropped, because a change whose answer was an error or was dropped may be committed.
 struct Announced<'a, const N: usize> {
     invalidations: &'a Invalidations,
     changes: [Invalidation; N],

@@ -1,4 +1,4 @@
-//! What a cache can be told.
+//! The settings of a cache.
 
 use std::time::Duration;
 
@@ -23,9 +23,4 @@ impl Default for Settings {
             max_loads: 1_024,
         }
     }
-}
-
-/// As the monotonic clock counts.
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

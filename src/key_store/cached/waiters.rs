@@ -1,53 +1,53 @@
-//! Those who wait for a load's answer.
+//! The channel that delivers the result of a load to the lookups that wait for it.
 
 use tokio::sync::watch;
 
 use crate::key_store::{LookupAnswer, StoreError};
 
-/// The sending end: each load of a flight has a clone of it. When the last is gone, nobody will answer any more.
+/// The sending end. Each load of a flight holds a clone, so the channel closes when the last load has ended.
 #[derive(Clone)]
-pub(super) struct Waiters(watch::Sender<Told>);
+pub(super) struct Waiters(watch::Sender<Outcome>);
 
 #[derive(Default)]
-struct Told {
+struct Outcome {
     answer: Option<LookupAnswer>,
-    /// The last that there was: it is the answer when no load is left to give one.
+    /// The latest error, which is the result if no load of the flight answers.
     failure: Option<StoreError>,
 }
 
 impl Default for Waiters {
     fn default() -> Self {
-        Self(watch::Sender::new(Told::default()))
+        Self(watch::Sender::new(Outcome::default()))
     }
 }
 
 impl Waiters {
-    /// The first answer is the answer. A failure is kept until no other load can do better.
-    pub(super) fn tell(&self, answer: &LookupAnswer) {
-        self.0.send_if_modified(|told| match answer {
+    /// Delivers the result of a load. The first answer counts. An error is held back while another load can still answer.
+    pub(super) fn send(&self, answer: &LookupAnswer) {
+        self.0.send_if_modified(|outcome| match answer {
             Ok(_) => {
-                let is_first = told.answer.is_none();
-                told.answer.get_or_insert_with(|| answer.clone());
+                let is_first = outcome.answer.is_none();
+                outcome.answer.get_or_insert_with(|| answer.clone());
                 is_first
             }
             Err(failure) => {
-                told.failure = Some(failure.clone());
+                outcome.failure = Some(failure.clone());
                 false
             }
         });
     }
 
     pub(super) fn answer(&self) -> impl Future<Output = LookupAnswer> + Send + 'static {
-        let mut told = self.0.subscribe();
+        let mut receiver = self.0.subscribe();
         async move {
-            // An error says that all of the loads have ended.
-            let _ = told.wait_for(|told| told.answer.is_some()).await;
-            let told = told.borrow();
-            let failure = || told.failure.clone().map(Err);
-            told.answer.clone().or_else(failure).unwrap_or_else(|| {
-                Err(StoreError::new(
-                    "the lookup was broken off: the store panicked, or its runtime is shutting down",
-                ))
+            // An error means that every load has ended.
+            let _ = receiver.wait_for(|outcome| outcome.answer.is_some()).await;
+            let outcome = receiver.borrow();
+            let failure = || outcome.failure.clone().map(Err);
+            outcome.answer.clone().or_else(failure).unwrap_or_else(|| {
+                let cause =
+                    "the lookup was aborted: the store panicked, or the runtime is shutting down";
+                Err(StoreError::new(cause))
             })
         }
     }

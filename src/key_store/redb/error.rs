@@ -1,46 +1,46 @@
-//! Why a file cannot be opened, and what to do about it.
+//! The error of opening the file.
 
 use std::{
     error::Error,
-    fmt, io,
+    io,
     path::{Path, PathBuf},
 };
 
-/// Why [`RedbStore::open`](super::RedbStore::open) failed. Its text names the file, the reason and the fix.
+/// The error of [`RedbStore::open`](super::RedbStore::open). Its text names the file, the cause and the fix.
 ///
 /// ```
 /// use coverbase_auth::{RedbStore, key_store::OpenErrorKind};
 ///
 /// let error = RedbStore::open("no/such/folder/keys.redb").unwrap_err();
 /// assert_eq!(error.kind(), OpenErrorKind::Unusable);
-/// assert_eq!(error.path(), std::path::Path::new("no/such/folder/keys.redb"));
 /// assert!(error.to_string().starts_with("cannot open the store no/such/folder/keys.redb: "));
 /// ```
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the store {}: {source}; {}", .path.display(), .kind.fix())]
 pub struct OpenError {
     path: PathBuf,
     kind: OpenErrorKind,
     source: Box<dyn Error + Send + Sync>,
 }
 
-/// What is wrong with the file.
+/// The cause of an [`OpenError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenErrorKind {
-    /// It is open already, in another process or in this one.
+    /// The file is already open, in this process or in another one.
     InUse,
-    /// It holds something else.
+    /// The file is not a redb database.
     NotADatabase,
-    /// A newer version of this crate has written it.
+    /// The file was written by a newer version of this crate.
     Newer,
-    /// It has been altered since it was written.
+    /// The file was altered since it was written.
     Damaged,
-    /// It can't be read and written, or not be made.
+    /// The file cannot be created, read or written.
     Unusable,
 }
 
 impl OpenError {
-    pub(super) fn of_redb(path: &Path, error: redb::Error) -> Self {
+    pub(super) fn from_redb(path: &Path, error: redb::Error) -> Self {
         let kind = match &error {
             redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
                 OpenErrorKind::InUse
@@ -66,48 +66,33 @@ impl OpenError {
         }
     }
 
-    /// What is wrong.
+    /// Returns the cause.
     #[must_use]
     pub const fn kind(&self) -> OpenErrorKind {
         self.kind
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot open the store {}: ", self.path.display())?;
-        match self.kind {
-            OpenErrorKind::InUse => f.write_str(
-                "it is open already; stop the other process, or close the other store, or use PostgreSQL, which serves several",
-            ),
-            OpenErrorKind::NotADatabase => f.write_str(
-                "it is not a redb database; name another file, or move this one out of the way",
-            ),
-            OpenErrorKind::Newer => write!(
-                f,
-                "{}; upgrade coverbase-auth, or put back a copy from before",
-                self.source
-            ),
-            OpenErrorKind::Damaged => {
-                write!(f, "it is damaged ({}); put back a copy", self.source)
+impl OpenErrorKind {
+    const fn fix(self) -> &'static str {
+        match self {
+            Self::InUse => {
+                "stop the other process, or close the other store, or use PostgreSQL for several instances"
             }
-            OpenErrorKind::Unusable => write!(
-                f,
-                "{}; the folder must exist, and this user may read and write there",
-                self.source
-            ),
+            Self::NotADatabase => {
+                "the file is not a redb database: name another file, or move this one away"
+            }
+            Self::Newer => "upgrade coverbase-auth, or restore a backup from before the upgrade",
+            Self::Damaged => "the file is damaged: restore a backup",
+            Self::Unusable => {
+                "the folder must exist, and this user must be able to read and write there"
+            }
         }
-    }
-}
-
-impl Error for OpenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
     }
 }

@@ -1,4 +1,4 @@
-//! Making and opening the file.
+//! Creating and opening the file.
 
 use std::{
     ffi::OsString,
@@ -14,10 +14,10 @@ use super::{
     tables,
 };
 
-/// Keys are read from memory, so this serves writes and the audit log alone; redb's default is a gibibyte.
+/// Lookups are answered from memory, so this cache serves writes and the audit log only. redb's default is 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Opens what lies at a path: redb, except in tests of its faults.
+/// Opens the database at a path. Tests replace it to inject faults.
 type OpenDatabase = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send>;
 
 pub(super) struct File {
@@ -27,7 +27,7 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new(path: &Path) -> Self {
-        Self::with(path, Box::new(open_or_make))
+        Self::with(path, Box::new(open_or_create))
     }
 
     pub(super) fn with(path: &Path, open_database: OpenDatabase) -> Self {
@@ -41,69 +41,62 @@ impl File {
         &self.path
     }
 
-    /// Opens the file, brings it to this version's schema, and lets `read` read it. redb may panic over a file that something else has altered.
+    /// Opens the file, migrates it to the schema of this version, and passes it to `read`. redb can panic over a file that
+    /// was altered: that is the error [`OpenErrorKind::Damaged`].
     pub(super) fn open(
         &self,
         read: impl FnOnce(&Database) -> Result<(), redb::Error>,
     ) -> Result<Database, OpenError> {
+        let failed = |error| OpenError::from_redb(&self.path, error);
         let open = || {
-            let database = (self.open_database)(&self.path)?;
-            if let Err(newer) = tables::migrate(&database)? {
-                return Ok(Err(newer));
+            let database = (self.open_database)(&self.path);
+            let database = database.map_err(|error| failed(error.into()))?;
+            let schema = tables::migrate(&database).map_err(failed)?;
+            if schema > tables::SCHEMA {
+                let source =
+                    format!("a newer version of coverbase-auth wrote it (schema {schema})");
+                return Err(OpenError::new(&self.path, OpenErrorKind::Newer, source));
             }
-            read(&database)?;
-            Ok(Ok(database))
+            read(&database).map_err(failed)?;
+            Ok(database)
         };
-        let failed = |kind, reason: String| OpenError::new(&self.path, kind, reason);
-        match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok(Ok(database))) => Ok(database),
-            Ok(Ok(Err(newer))) => Err(failed(
-                OpenErrorKind::Newer,
-                format!("a newer version of coverbase-auth has written it (schema {newer})"),
-            )),
-            Ok(Err(error)) => Err(OpenError::of_redb(&self.path, error)),
-            Err(_) => Err(failed(
-                OpenErrorKind::Damaged,
-                "redb panicked over it".to_owned(),
-            )),
-        }
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            let source = "redb panicked while it read the file";
+            Err(OpenError::new(&self.path, OpenErrorKind::Damaged, source))
+        })
     }
 }
 
-fn open_or_make(path: &Path) -> Result<Database, DatabaseError> {
+fn open_or_create(path: &Path) -> Result<Database, DatabaseError> {
     if !path.try_exists()? {
-        make(path)?;
+        create(path)?;
     }
-    // An empty file becomes a database, too.
+    // `create` opens an existing database, and makes one of an empty file.
     builder().create(path)
 }
 
-/// A half-made database cannot be opened, so it is made under another name: whoever is killed in the middle has made none.
-fn make(path: &Path) -> Result<(), DatabaseError> {
-    let draft = draft_of(path);
+/// Creates the database as a draft and links it to `path` when it is complete: redb cannot open a file whose creation was
+/// interrupted.
+fn create(path: &Path) -> Result<(), DatabaseError> {
+    let mut draft = OsString::from(path);
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = PathBuf::from(draft);
     if draft.try_exists()? {
         fs::remove_file(&draft)?;
     }
     drop(builder().create(&draft)?);
-    let linked = match fs::hard_link(&draft, path) {
-        // Another process was faster, and its file stays.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
-    };
+    let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
-    linked?;
+    match linked {
+        // Another process has created the file in the meantime.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        linked => linked?,
+    }
     sync_folder_of(path)?;
     Ok(())
 }
 
-/// Beside the file, and this process's own.
-fn draft_of(path: &Path) -> PathBuf {
-    let mut draft = OsString::from(path);
-    draft.push(format!(".{}.new", std::process::id()));
-    draft.into()
-}
-
-/// The name of a new file is on the disk when its folder is.
+/// Makes the name of a new file durable.
 #[cfg(unix)]
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));

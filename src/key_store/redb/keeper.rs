@@ -1,8 +1,9 @@
-//! The thread that owns the file. Every change passes through it, one after another, so that what it reads in memory still
-//! holds when it has written.
+//! The thread that owns the file.
+//!
+//! Every change passes through this thread, one after another. So a change that is decided by the keys in memory is still
+//! valid when it is committed.
 
 use std::{
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread,
@@ -10,8 +11,6 @@ use std::{
 };
 
 use redb::Database;
-#[cfg(feature = "audit")]
-use redb::ReadableDatabase;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
@@ -20,18 +19,13 @@ use super::{
     file::File,
     tables::{self, Tables},
 };
-use crate::{
-    client_ip::IpAllowlist,
-    credential::{KeyDigest, KeyId},
-    key_store::{KeyRecord, MemoryStore, Revocation, StoreError, UsageLog},
-    principal::OrgId,
-};
+use crate::key_store::{KeyRecord, LockedKeys, MemoryStore, StoreError, UsageLog};
 
-/// How long a use of a key may go unwritten.
+/// The interval at which the last uses of keys are written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The way to the thread. When the last clone is gone it writes what is behind, and ends.
-#[derive(Clone)]
+/// Sends work to the thread. When the last clone is dropped, the thread writes what is unwritten and ends.
+#[derive(Debug, Clone)]
 pub(super) struct Keeper(Sender<Message>);
 
 enum Message {
@@ -48,20 +42,21 @@ impl Keeper {
         Ok(Self(sender))
     }
 
-    /// Does `work` on the thread. It is done, to its end, even if the caller gives up.
-    pub(super) async fn ask<T: Send + 'static>(
+    /// Runs `work` on the thread. It runs to its end even if the caller drops this future.
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Keys) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
         let work = Box::new(move |keys: &mut Keys| {
-            // Nobody may be there to hear it.
+            // The receiver is gone if the caller has dropped the future.
             let _ = sender.send(keys.guarded(work));
         });
         self.0.send(Message::Work(work)).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
+    /// Writes what is unwritten and closes the file. Closing twice is not an error.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         let (sender, answer) = oneshot::channel();
         let Ok(()) = self.0.send(Message::Close(sender)) else {
@@ -71,14 +66,8 @@ impl Keeper {
     }
 }
 
-impl fmt::Debug for Keeper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keeper(..)")
-    }
-}
-
 fn closed() -> StoreError {
-    StoreError::new("it has been closed")
+    StoreError::new("the store has been closed")
 }
 
 fn keep(mut keys: Keys, messages: &Receiver<Message>) {
@@ -88,28 +77,28 @@ fn keep(mut keys: Keys, messages: &Receiver<Message>) {
             Ok(Message::Work(work)) => work(&mut keys),
             Ok(Message::Close(closed)) => {
                 let flushed = keys.guarded(Keys::flush);
-                // The file is free when the answer is there.
+                // Closes the file before the caller is told so.
                 drop(keys);
                 let _ = closed.send(flushed);
                 return;
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                keys.flush_behind();
+                keys.flush_in_background();
                 return;
             }
         }
         if Instant::now() >= flush_at {
-            keys.flush_behind();
+            keys.flush_in_background();
             flush_at = Instant::now() + FLUSH_INTERVAL;
         }
     }
 }
 
-/// The keys, in the file and in memory: what is in memory is in the file.
+/// The keys in the file and in memory. A change is committed to the file first, then applied to memory.
 pub(super) struct Keys {
     file: File,
-    /// `None` after a fault: what the last transaction came to is unknown until the file is opened again.
+    /// `None` after a fault: the outcome of the last transaction is unknown until the file is opened again.
     database: Option<Database>,
     memory: MemoryStore,
     usage: UsageLog,
@@ -123,12 +112,12 @@ impl Keys {
             memory,
             usage: UsageLog::new(),
         };
-        keys.ready()?;
+        keys.reopen()?;
         Ok(keys)
     }
 
-    /// Opens the file and reads it into memory, if it is not open.
-    fn ready(&mut self) -> Result<&Database, OpenError> {
+    /// Opens the file and reads it into memory, unless it is open.
+    fn reopen(&mut self) -> Result<&Database, OpenError> {
         let database = match self.database.take() {
             Some(database) => database,
             None => self.file.open(|database| self.read(database))?,
@@ -136,21 +125,31 @@ impl Keys {
         Ok(self.database.insert(database))
     }
 
+    fn database(&mut self) -> Result<&Database, StoreError> {
+        self.reopen().map_err(StoreError::new)
+    }
+
     fn read(&self, database: &Database) -> Result<(), redb::Error> {
         tables::read(
             database,
-            |org_id, allowlist| self.memory.replace_allowlist(&org_id, allowlist),
-            |record| self.memory.put([self.adopted(record)]),
+            |org_id, allowlist| self.memory.lock().set_allowlist(&org_id, allowlist),
+            |record| {
+                let mut keys = self.memory.lock();
+                let allowlist = keys.allowlist(record.org_id());
+                let record = record.with_allowlist(allowlist);
+                keys.put(record.with_usage_log(self.usage.clone()));
+            },
         )
     }
 
     #[cfg(feature = "audit")]
     pub(super) fn snapshot(&mut self) -> Result<redb::ReadTransaction, StoreError> {
-        let database = self.ready().map_err(StoreError::new)?;
-        database.begin_read().map_err(StoreError::new)
+        use redb::ReadableDatabase;
+
+        self.database()?.begin_read().map_err(StoreError::new)
     }
 
-    /// One transaction, on the disk when this returns. Nothing is changed in memory.
+    /// Runs `change` in one transaction, which is durable when this returns. Memory stays as it is.
     pub(super) fn commit(
         &mut self,
         change: impl FnOnce(&Tables<'_>) -> Result<(), redb::Error>,
@@ -158,105 +157,53 @@ impl Keys {
         let transact = |database: &Database| -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
             change(&Tables(&transaction))?;
-            // Durable before it returns: redb's default, `Durability::Immediate`.
+            // redb's default durability is `Immediate`: the commit returns after the fsync.
             Ok(transaction.commit()?)
         };
-        let committed = transact(self.ready().map_err(StoreError::new)?);
+        let committed = transact(self.database()?);
         if committed.is_err() {
             self.database = None;
         }
         committed.map_err(StoreError::new)
     }
 
-    /// A panic is an answer that the store cannot give, and the file is opened anew.
+    /// Turns a panic of `work` into an error. The file is opened again for the next change.
     fn guarded<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
-            error!(target: "coverbase_auth", "the key store panicked while it wrote");
-            // A database that has panicked may do it again when it is dropped.
+            error!(target: "coverbase_auth", "the redb key store panicked during a write");
+            // A database that has panicked can panic again when it is dropped.
             let database = self.database.take();
             let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
-            Err(StoreError::new("it panicked"))
+            Err(StoreError::new(
+                "the redb key store panicked during a write",
+            ))
         })
     }
 
-    pub(super) fn create(
+    /// Returns the keys in memory, which equal those in the file, to decide a change.
+    pub(super) fn memory(&mut self) -> Result<LockedKeys<'_>, StoreError> {
+        self.database()?;
+        Ok(self.memory.lock())
+    }
+
+    /// Commits the records of a change, then puts them into memory.
+    pub(super) fn write<const N: usize>(
         &mut self,
-        digest: KeyDigest,
-        record: KeyRecord,
+        records: [KeyRecord; N],
     ) -> Result<(), StoreError> {
-        self.ready().map_err(StoreError::new)?;
-        let record = record.under(digest);
-        self.memory.is_free(&record)?;
-        let record = self.adopted(record);
-        self.commit(|tables| tables.put_key(&record))?;
-        self.memory.put([record]);
-        Ok(())
-    }
-
-    pub(super) fn rotate(
-        &mut self,
-        key_id: &KeyId,
-        digest: KeyDigest,
-        replacement: KeyRecord,
-        now: u64,
-    ) -> Result<bool, StoreError> {
-        self.ready().map_err(StoreError::new)?;
-        let old = self.memory.key(replacement.org_id(), key_id);
-        let Some(old) = old.filter(|old| old.is_live_at(now)) else {
-            return Ok(false);
-        };
-        let replacement = replacement.under(digest);
-        self.memory.is_free(&replacement)?;
-        let (old, new) = (old.with_revoked_at(now), self.adopted(replacement));
-        self.commit(|tables| {
-            tables.put_key(&old)?;
-            tables.put_key(&new)
-        })?;
-        self.memory.put([old, new]);
-        Ok(true)
-    }
-
-    pub(super) fn revoke(
-        &mut self,
-        org_id: &OrgId,
-        key_id: &KeyId,
-        now: u64,
-    ) -> Result<Option<Revocation>, StoreError> {
-        self.ready().map_err(StoreError::new)?;
-        let Some(record) = self.memory.key(org_id, key_id) else {
-            return Ok(None);
-        };
-        if record.is_revoked() {
-            return Ok(Some(Revocation::new(record, false)));
+        let records = records.map(|record| record.with_usage_log(self.usage.clone()));
+        self.commit(|tables| records.iter().try_for_each(|record| tables.put_key(record)))?;
+        let mut keys = self.memory.lock();
+        for record in records {
+            keys.put(record);
         }
-        let record = record.with_revoked_at(now);
-        self.commit(|tables| tables.put_key(&record))?;
-        self.memory.put([record.clone()]);
-        Ok(Some(Revocation::new(record, true)))
-    }
-
-    pub(super) fn set_allowlist(
-        &mut self,
-        org_id: &OrgId,
-        allowlist: IpAllowlist,
-    ) -> Result<(), StoreError> {
-        self.commit(|tables| tables.put_allowlist(org_id, &allowlist))?;
-        self.memory.replace_allowlist(org_id, allowlist);
         Ok(())
     }
 
-    /// The record as a key of this store: under its organization's allowlist, and its uses noted.
-    fn adopted(&self, record: KeyRecord) -> KeyRecord {
-        let allowlist = self.memory.allowlist_of(record.org_id());
-        record
-            .with_allowlist(allowlist)
-            .with_usage_log(self.usage.clone())
-    }
-
-    /// Writes when keys were last used. What cannot be written is kept for the next time.
+    /// Writes the last uses of keys. After an error they stay in the log for the next time.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         let uses = self.usage.drain();
         if uses.is_empty() {
@@ -264,19 +211,20 @@ impl Keys {
         }
         let written = self.commit(|tables| uses.iter().try_for_each(|usage| tables.put_use(usage)));
         for usage in &uses {
-            if written.is_ok() {
-                self.memory.note_use(usage);
-            } else {
-                let at = usage.last_used_at;
-                self.usage.note(&usage.org_id, &usage.key_id, at);
+            let (org_id, key_id) = (&usage.org_id, &usage.key_id);
+            if written.is_err() {
+                self.usage.note(org_id, key_id, usage.last_used_at);
+            } else if let Some(record) = self.memory.lock().find(org_id, key_id) {
+                // The use may have been noted on a record that was replaced since.
+                record.note_last_used(usage.last_used_at);
             }
         }
         written
     }
 
-    fn flush_behind(&mut self) {
+    fn flush_in_background(&mut self) {
         if let Err(error) = self.guarded(Self::flush) {
-            warn!(target: "coverbase_auth", %error, "when keys were last used could not be written");
+            warn!(target: "coverbase_auth", %error, "cannot write the last uses of keys; the next flush will try again");
         }
     }
 }

@@ -1,4 +1,7 @@
-//! Keys in one file, for one instance.
+//! Keys and the audit log in one redb file, for a service of one instance.
+//!
+//! `keeper` is the thread that owns the file, `tables` its schema, `file` its creation. Lookups are answered by a
+//! [`MemoryStore`].
 
 mod error;
 mod file;
@@ -31,15 +34,14 @@ use crate::{
     principal::OrgId,
 };
 
-/// Keys in one file, durable, for a service of one instance.
+/// A durable key store in one file, for a service of one instance.
 ///
-/// All keys lie in memory too, read when the file is opened, and a request is answered from there: at
-/// [`MemoryStore`]'s price, and without blocking. A change is one transaction, on the disk before it is answered and in
-/// memory after that; a thread of the store's own does the waiting. A process that is killed at any time leaves each
-/// change done or not begun (T21).
+/// Opening the file reads all keys into memory, and lookups are answered from there without blocking. A change is one
+/// transaction: it is on the disk, then in memory, before it is answered. A process that is killed leaves each change done
+/// or not begun (T21). The store has a thread of its own for writing.
 ///
-/// When keys were last used is written behind, every five seconds, and by [`flush`](Self::flush) and
-/// [`close`](Self::close). Clones are one store. A file is open once: a second instance wants PostgreSQL.
+/// The last uses of keys are written every five seconds, by [`flush`](Self::flush) and by [`close`](Self::close). Clones
+/// share one store. A file can be open once: use PostgreSQL for several instances.
 ///
 /// ```
 /// use coverbase_auth::{ApiKey, Environment, KeyRecord, KeyRegistry, KeyStore, RedbStore};
@@ -66,19 +68,18 @@ pub struct RedbStore {
     log_readers: Arc<Semaphore>,
 }
 
-/// How many searches of the log are under way at a time: each takes a processor for itself.
+/// The most searches of the audit log at a time, each of which occupies one core.
 #[cfg(feature = "audit")]
 const MAX_LOG_READERS: usize = 2;
 
 impl RedbStore {
-    /// Opens the file, makes it where there is none, brings it to this version's schema, and reads the keys.
+    /// Opens the file and reads its keys. A missing file is created, and an older schema is migrated.
     ///
-    /// It blocks: some 0.3 s for 100,000 keys. After a crash redb checks the whole file first.
+    /// This function blocks: about 0.3 s for 100,000 keys. After a crash redb checks the whole file first.
     ///
     /// # Errors
     ///
-    /// When the file is open already, is not one of this store's, was written by a newer version of this crate, is damaged,
-    /// or cannot be read and written.
+    /// See [`OpenErrorKind`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::of(File::new(path.as_ref()))
     }
@@ -97,35 +98,27 @@ impl RedbStore {
         })
     }
 
-    /// Writes what is behind: when keys were last used.
+    /// Writes the last uses of keys, for example before the file is copied.
     ///
     /// # Errors
     ///
-    /// When it cannot be written. It is kept, and tried again.
-    ///
-    /// ```
-    /// # use coverbase_auth::{RedbStore, StoreError};
-    /// /// Before the file is copied.
-    /// async fn settle(store: &RedbStore) -> Result<(), StoreError> {
-    ///     store.flush().await
-    /// }
-    /// ```
+    /// If they cannot be written. The store keeps them and tries again.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.keeper.ask(Keys::flush).await
+        self.keeper.run(Keys::flush).await
     }
 
-    /// Writes what is behind, and closes the file: when this returns, another may open it. Keys are still found
-    /// afterwards, in memory; a change answers an error.
+    /// Writes the last uses of keys and closes the file, which can then be opened again. Lookups are still answered from
+    /// memory; changes are errors.
     ///
     /// # Errors
     ///
-    /// When what was behind cannot be written. The file is closed all the same.
+    /// If the last uses cannot be written. The file is closed nevertheless.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.keeper.close().await
     }
 }
 
-/// For what lies in the same file beside the keys.
+/// Access to the same file for the audit log.
 #[cfg(feature = "audit")]
 impl RedbStore {
     pub(crate) async fn transact(
@@ -133,23 +126,22 @@ impl RedbStore {
         change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error> + Send + 'static,
     ) -> Result<(), StoreError> {
         let change = |tables: &tables::Tables<'_>| change(tables.0);
-        self.keeper.ask(|keys| keys.commit(change)).await
+        self.keeper.run(|keys| keys.commit(change)).await
     }
 
-    /// A turn to search the log, for as long as it is held.
+    /// Waits for a permit to search the log.
     pub(crate) async fn log_reader(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         let turn = Arc::clone(&self.log_readers).acquire_owned();
         turn.await.map_err(StoreError::new)
     }
 
-    /// The file as it is now, to be read on another thread while changes go on.
+    /// Returns a snapshot of the file, which can be read on another thread while it changes.
     pub(crate) async fn snapshot(&self) -> Result<redb::ReadTransaction, StoreError> {
-        self.keeper.ask(Keys::snapshot).await
+        self.keeper.run(Keys::snapshot).await
     }
 }
 
 impl KeyStore for RedbStore {
-    #[inline]
     fn lookup(&self, digest: &KeyDigest) -> Lookup {
         self.memory.lookup(digest)
     }
@@ -159,13 +151,15 @@ impl KeyStore for RedbStore {
     }
 }
 
-/// A caller that gives up does not stop a change: it is done, or an error, whoever listens.
+/// A change runs to its end even if the caller drops its future.
 #[async_trait]
 impl KeyRegistry for RedbStore {
     async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
-        self.keeper
-            .ask(move |keys| keys.create(digest, record))
-            .await
+        let create = move |keys: &mut Keys| {
+            let record = keys.memory()?.creation(digest, record)?;
+            keys.write([record])
+        };
+        self.keeper.run(create).await
     }
 
     async fn list(&self, org_id: &OrgId) -> Result<Vec<KeyRecord>, StoreError> {
@@ -184,9 +178,15 @@ impl KeyRegistry for RedbStore {
         now: u64,
     ) -> Result<bool, StoreError> {
         let key_id = key_id.clone();
-        self.keeper
-            .ask(move |keys| keys.rotate(&key_id, digest, replacement, now))
-            .await
+        let rotate = move |keys: &mut Keys| {
+            let rotation = keys.memory()?.rotation(&key_id, digest, replacement, now)?;
+            let Some(records) = rotation else {
+                return Ok(false);
+            };
+            keys.write(records)?;
+            Ok(true)
+        };
+        self.keeper.run(rotate).await
     }
 
     async fn revoke(
@@ -196,9 +196,14 @@ impl KeyRegistry for RedbStore {
         now: u64,
     ) -> Result<Option<Revocation>, StoreError> {
         let (org_id, key_id) = (org_id.clone(), key_id.clone());
-        self.keeper
-            .ask(move |keys| keys.revoke(&org_id, &key_id, now))
-            .await
+        let revoke = move |keys: &mut Keys| {
+            let revocation = keys.memory()?.revocation(&org_id, &key_id, now);
+            if let Some(first) = revocation.as_ref().filter(|it| it.is_first) {
+                keys.write([first.record.clone()])?;
+            }
+            Ok(revocation)
+        };
+        self.keeper.run(revoke).await
     }
 
     async fn allowlist(&self, org_id: &OrgId) -> Result<IpAllowlist, StoreError> {
@@ -211,8 +216,11 @@ impl KeyRegistry for RedbStore {
         allowlist: IpAllowlist,
     ) -> Result<(), StoreError> {
         let org_id = org_id.clone();
-        self.keeper
-            .ask(move |keys| keys.set_allowlist(&org_id, allowlist))
-            .await
+        let set_allowlist = move |keys: &mut Keys| {
+            keys.commit(|tables| tables.put_allowlist(&org_id, &allowlist))?;
+            keys.memory()?.set_allowlist(&org_id, allowlist);
+            Ok(())
+        };
+        self.keeper.run(set_allowlist).await
     }
 }

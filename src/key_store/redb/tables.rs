@@ -1,7 +1,7 @@
-//! What lies in the file, and how it came to lie there.
+//! The tables of the file, and their migrations.
 //!
-//! A row of an organization lies under the length of the organization's id, that id, and its own: no id reaches into
-//! another organization's rows, whatever bytes it holds (`C20`).
+//! The id of a row is the length of the organization's id, that id, and the id within the organization. So no id can reach
+//! a row of another organization, whatever bytes it contains (`C20`).
 
 use redb::{
     Database, Error, ReadableDatabase, ReadableTable, TableDefinition, TableHandle,
@@ -12,29 +12,29 @@ use serde::{Deserialize, Serialize};
 use crate::{
     client_ip::IpAllowlist,
     credential::{KeyDigest, KeyId},
-    key_store::KeyRecord,
-    principal::{OrgId, Scopes, Usage},
+    key_store::{KeyRecord, Usage},
+    principal::{OrgId, Scopes},
 };
 
 pub(crate) type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// `schema` → the number of migrations that have been done, 4 bytes.
+/// `schema` → the number of migrations that were applied, 4 bytes.
 const META: Table = Table::new("coverbase_auth");
-/// Organization, key → the digest, 32 bytes, and the rest of the record.
+/// Organization and key → the digest, 32 bytes, and the rest of the record as JSON.
 const KEYS: Table = Table::new("keys");
-/// Organization, key → when it was last used, 8 bytes. A table of its own: it is written far more often than the record.
+/// Organization and key → the time of the last use, 8 bytes. It changes far more often than the record.
 const LAST_USED: Table = Table::new("last_used");
 /// Organization → its allowlist.
 const ORGANIZATIONS: Table = Table::new("organizations");
-/// Organization, record → its type, a line break, and the text that a search looks through.
+/// Organization and audit record → its type, a line break, and the text to search.
 pub(crate) const AUDIT_INDEX: Table = Table::new("audit_index");
-/// Organization, record → the entry.
+/// Organization and audit record → the entry.
 pub(crate) const AUDIT_ENTRIES: Table = Table::new("audit_entries");
 
 type Migration = fn(&WriteTransaction) -> Result<(), Error>;
 
-/// Each takes a file from the schema of its position to the next. One that has been released is never changed.
-const MIGRATIONS: &[Migration] = &[
+/// Each migration takes a file from the schema of its position to the next. A released migration never changes.
+const MIGRATIONS: [Migration; 2] = [
     |transaction| {
         transaction.open_table(KEYS)?;
         transaction.open_table(LAST_USED)?;
@@ -48,42 +48,43 @@ const MIGRATIONS: &[Migration] = &[
     },
 ];
 
-/// Brings the file to the schema of this version, in one transaction; `Err` of the file's own schema where that is newer.
-pub(super) fn migrate(database: &Database) -> Result<Result<(), u32>, Error> {
+/// The schema of this version.
+pub(super) const SCHEMA: u32 = MIGRATIONS.len() as u32;
+
+/// Migrates the file to [`SCHEMA`] in one transaction, and returns the schema that it had. A newer file stays as it is.
+pub(super) fn migrate(database: &Database) -> Result<u32, Error> {
     let transaction = database.begin_write()?;
     let schema = schema(&transaction)?;
-    let done = usize::try_from(schema).unwrap_or(usize::MAX);
-    if done > MIGRATIONS.len() {
-        return Ok(Err(schema));
+    if schema > SCHEMA {
+        return Ok(schema);
     }
-    for migration in MIGRATIONS.iter().skip(done) {
+    for migration in MIGRATIONS.iter().skip(schema as usize) {
         migration(&transaction)?;
     }
-    let schema = (MIGRATIONS.len() as u32).to_be_bytes();
     transaction
         .open_table(META)?
-        .insert(&b"schema"[..], &schema[..])?;
+        .insert(&b"schema"[..], &SCHEMA.to_be_bytes()[..])?;
     transaction.commit()?;
-    Ok(Ok(()))
+    Ok(schema)
 }
 
 fn schema(transaction: &WriteTransaction) -> Result<u32, Error> {
     let meta = transaction.open_table(META)?;
-    let schema = meta.get(&b"schema"[..])?;
-    let Some(schema) = schema else {
+    let Some(schema) = meta.get(&b"schema"[..])? else {
         return Ok(0);
     };
-    let schema: [u8; 4] = schema.value().try_into().map_err(|_| damaged(META))?;
+    let schema = schema.value().try_into().map_err(|_| damaged(META))?;
     Ok(u32::from_be_bytes(schema))
 }
 
-/// The tables in one transaction.
+/// The tables of one transaction.
 pub(super) struct Tables<'a>(pub(super) &'a WriteTransaction);
 
 impl Tables<'_> {
     pub(super) fn put_key(&self, record: &KeyRecord) -> Result<(), Error> {
         let id = id_of(record.org_id(), record.key_id());
-        let row = KeyRow::of(record).to_bytes(record.digest())?;
+        let mut row = record.digest().as_bytes().to_vec();
+        serde_json::to_writer(&mut row, &KeyRow::from(record)).map_err(unwritable)?;
         self.0.open_table(KEYS)?.insert(&id[..], &row[..])?;
         match record.last_used_at() {
             Some(last_used_at) => self.put_last_used(&id, last_used_at),
@@ -106,7 +107,7 @@ impl Tables<'_> {
         self.put_last_used(&id_of(&usage.org_id, &usage.key_id), usage.last_used_at)
     }
 
-    /// The newest stays.
+    /// Keeps the newest of the stored time and this one.
     fn put_last_used(&self, id: &[u8], last_used_at: u64) -> Result<(), Error> {
         let mut table = self.0.open_table(LAST_USED)?;
         let known = table.get(id)?.map(|known| seconds(known.value()));
@@ -117,7 +118,7 @@ impl Tables<'_> {
     }
 }
 
-/// Everything in the file, the allowlists first.
+/// Reads the whole file, the allowlists first.
 pub(super) fn read(
     database: &Database,
     mut put_allowlist: impl FnMut(OrgId, IpAllowlist),
@@ -126,14 +127,12 @@ pub(super) fn read(
     let transaction = database.begin_read()?;
     for row in transaction.open_table(ORGANIZATIONS)?.iter()? {
         let (org_id, networks) = row?;
-        let org_id = str::from_utf8(org_id.value()).map_err(|_| damaged(ORGANIZATIONS))?;
-        let networks: Vec<String> =
-            serde_json::from_slice(networks.value()).map_err(|_| damaged(ORGANIZATIONS))?;
-        let allowlist = IpAllowlist::parse(networks).map_err(|_| damaged(ORGANIZATIONS))?;
-        put_allowlist(org_id.into(), allowlist);
+        let row = organization_of(org_id.value(), networks.value());
+        let (org_id, allowlist) = row.ok_or_else(|| damaged(ORGANIZATIONS))?;
+        put_allowlist(org_id, allowlist);
     }
     let last_used = transaction.open_table(LAST_USED)?;
-    // The rows of an organization lie together, and share its id.
+    // The rows of an organization are adjacent, and their records share one `OrgId`.
     let mut org_id = OrgId::from("");
     for row in transaction.open_table(KEYS)?.iter()? {
         let (id, row) = row?;
@@ -141,21 +140,27 @@ pub(super) fn read(
         if org_id.as_str() != of_org {
             org_id = of_org.into();
         }
-        let (digest, row) = KeyRow::from_bytes(row.value()).ok_or_else(|| damaged(KEYS))?;
-        let mut record = row.into_record(key_id.into(), org_id.clone())?;
+        let record = record_of(KeyRecord::new(key_id, org_id.clone()), row.value());
+        let mut record = record.ok_or_else(|| damaged(KEYS))?;
         if let Some(last_used_at) = last_used.get(id.value())? {
             record = record.with_last_used_at(seconds(last_used_at.value())?);
         }
-        put_key(record.under(digest));
+        put_key(record);
     }
     Ok(())
+}
+
+fn organization_of(org_id: &[u8], networks: &[u8]) -> Option<(OrgId, IpAllowlist)> {
+    let org_id = str::from_utf8(org_id).ok()?;
+    let networks: Vec<String> = serde_json::from_slice(networks).ok()?;
+    Some((org_id.into(), IpAllowlist::parse(networks).ok()?))
 }
 
 fn id_of(org_id: &OrgId, key_id: &KeyId) -> Vec<u8> {
     id_in(org_id, key_id.as_str().as_bytes())
 }
 
-/// Where a row of the organization lies.
+/// Returns the id of a row of the organization.
 pub(crate) fn id_in(org_id: &OrgId, id: &[u8]) -> Vec<u8> {
     let org_id = org_id.as_str().as_bytes();
     let len = (org_id.len() as u32).to_be_bytes();
@@ -174,7 +179,7 @@ fn seconds(bytes: &[u8]) -> Result<u64, Error> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// A record as it lies in the file, behind its digest.
+/// A record in the file, after its digest.
 #[derive(Serialize, Deserialize)]
 struct KeyRow {
     name: String,
@@ -185,8 +190,8 @@ struct KeyRow {
     revoked_at: Option<u64>,
 }
 
-impl KeyRow {
-    fn of(record: &KeyRecord) -> Self {
+impl From<&KeyRecord> for KeyRow {
+    fn from(record: &KeyRecord) -> Self {
         Self {
             name: record.name().to_owned(),
             scopes: record.scopes().iter().map(ToString::to_string).collect(),
@@ -196,36 +201,28 @@ impl KeyRow {
             revoked_at: record.revoked_at(),
         }
     }
+}
 
-    fn to_bytes(&self, digest: &KeyDigest) -> Result<Vec<u8>, Error> {
-        let mut bytes = digest.as_bytes().to_vec();
-        serde_json::to_writer(&mut bytes, self).map_err(unwritable)?;
-        Ok(bytes)
+/// Completes `record` from its row.
+fn record_of(record: KeyRecord, row: &[u8]) -> Option<KeyRecord> {
+    let (digest, row) = row.split_first_chunk()?;
+    let row: KeyRow = serde_json::from_slice(row).ok()?;
+    let scopes: Result<Scopes, _> = row.scopes.iter().map(|scope| scope.parse()).collect();
+    let mut record = record
+        .with_digest(KeyDigest::from_bytes(*digest))
+        .with_name(row.name)
+        .with_scopes(scopes.ok()?)
+        .with_created_at(row.created_at);
+    if let Some(user_id) = row.created_by {
+        record = record.with_created_by(user_id);
     }
-
-    fn from_bytes(bytes: &[u8]) -> Option<(KeyDigest, Self)> {
-        let (digest, row) = bytes.split_first_chunk()?;
-        let row = serde_json::from_slice(row).ok()?;
-        Some((KeyDigest::from_bytes(*digest), row))
+    if let Some(expires_at) = row.expires_at {
+        record = record.with_expires_at(expires_at);
     }
-
-    fn into_record(self, key_id: KeyId, org_id: OrgId) -> Result<KeyRecord, Error> {
-        let scopes: Result<Scopes, _> = self.scopes.iter().map(|scope| scope.parse()).collect();
-        let mut record = KeyRecord::new(key_id, org_id)
-            .with_name(self.name)
-            .with_scopes(scopes.map_err(|_| damaged(KEYS))?)
-            .with_created_at(self.created_at);
-        if let Some(user_id) = self.created_by {
-            record = record.with_created_by(user_id);
-        }
-        if let Some(expires_at) = self.expires_at {
-            record = record.with_expires_at(expires_at);
-        }
-        if let Some(revoked_at) = self.revoked_at {
-            record = record.with_revoked_at(revoked_at);
-        }
-        Ok(record)
+    if let Some(revoked_at) = row.revoked_at {
+        record = record.with_revoked_at(revoked_at);
     }
+    Some(record)
 }
 
 pub(crate) fn damaged(table: Table) -> Error {

@@ -1,3 +1,5 @@
+//! Tests of the file: restarts, errors and a failing disk.
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -38,7 +40,7 @@ async fn is_live(store: &RedbStore, digest: &KeyDigest) -> bool {
 }
 
 #[tokio::test]
-async fn what_was_answered_is_there_after_a_restart() {
+async fn answered_changes_outlive_a_restart() {
     let (_folder, path) = folder();
     let (old, new, revoked) = (digest(), digest(), digest());
     let org_id = OrgId::from("org_acme");
@@ -80,9 +82,8 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert_eq!(gone.unwrap().revoked_at(), Some(NOW));
 }
 
-// Nobody has called close: what is behind is written when the last clone is gone.
 #[tokio::test]
-async fn a_store_that_is_dropped_writes_what_is_behind() {
+async fn dropped_store_writes_last_uses() {
     let (_folder, path) = folder();
     let digest = digest();
     let store = RedbStore::open(&path).unwrap();
@@ -101,7 +102,7 @@ async fn a_store_that_is_dropped_writes_what_is_behind() {
 }
 
 #[tokio::test]
-async fn a_closed_store_finds_keys_and_changes_none() {
+async fn closed_store_finds_keys_and_rejects_changes() {
     let (_folder, path) = folder();
     let digest = digest();
     let store = RedbStore::open(&path).unwrap();
@@ -115,7 +116,7 @@ async fn a_closed_store_finds_keys_and_changes_none() {
 }
 
 #[track_caller]
-fn refused(path: &Path, kind: OpenErrorKind, fix: &str) {
+fn assert_open_fails(path: &Path, kind: OpenErrorKind, fix: &str) {
     let error = RedbStore::open(path).unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     let text = error.to_string();
@@ -124,25 +125,25 @@ fn refused(path: &Path, kind: OpenErrorKind, fix: &str) {
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_says_why_and_what_to_do() {
+fn open_error_names_file_cause_and_fix() {
     let (folder, path) = folder();
     let open = RedbStore::open(&path).unwrap();
-    refused(&path, OpenErrorKind::InUse, "stop the other process");
+    assert_open_fails(&path, OpenErrorKind::InUse, "stop the other process");
     drop(open);
 
     for text in ["hello", &"hello ".repeat(10_000)] {
         let other = folder.path().join("notes.txt");
         fs::write(&other, text).unwrap();
-        refused(&other, OpenErrorKind::NotADatabase, "name another file");
+        assert_open_fails(&other, OpenErrorKind::NotADatabase, "name another file");
         assert_eq!(fs::read_to_string(&other).unwrap(), text, "left alone");
     }
     let nowhere = folder.path().join("no/such/folder/keys.redb");
-    refused(&nowhere, OpenErrorKind::Unusable, "must exist");
-    refused(folder.path(), OpenErrorKind::Unusable, "directory");
+    assert_open_fails(&nowhere, OpenErrorKind::Unusable, "must exist");
+    assert_open_fails(folder.path(), OpenErrorKind::Unusable, "directory");
 }
 
 #[test]
-fn a_file_of_a_newer_version_is_left_alone() {
+fn file_of_a_newer_version_is_rejected() {
     let (_folder, path) = folder();
     let database = Database::create(&path).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -152,24 +153,24 @@ fn a_file_of_a_newer_version_is_left_alone() {
     drop(table);
     transaction.commit().unwrap();
     drop(database);
-    refused(&path, OpenErrorKind::Newer, "schema 99");
-    refused(&path, OpenErrorKind::Newer, "upgrade coverbase-auth");
+    assert_open_fails(&path, OpenErrorKind::Newer, "schema 99");
+    assert_open_fails(&path, OpenErrorKind::Newer, "upgrade coverbase-auth");
 }
 
 #[test]
-fn an_altered_file_is_damaged_and_nothing_panics() {
+fn altered_file_is_damaged() {
     let (_folder, path) = folder();
     drop(Database::create(&path).unwrap());
     let mut bytes = fs::read(&path).unwrap();
     let len = bytes.len();
     bytes[64..len].fill(0xa5);
     fs::write(&path, bytes).unwrap();
-    refused(&path, OpenErrorKind::Damaged, "put back a copy");
+    assert_open_fails(&path, OpenErrorKind::Damaged, "restore a backup");
 }
 
-// A process that was killed while it made the file has left its draft, and no file.
+// A process that was killed while it created the file has left a draft.
 #[test]
-fn a_draft_is_in_nobodys_way() {
+fn draft_of_a_killed_process_is_replaced() {
     let (folder, path) = folder();
     let draft = format!("{}.{}.new", path.display(), std::process::id());
     fs::write(&draft, "half").unwrap();
@@ -183,9 +184,9 @@ fn a_draft_is_in_nobodys_way() {
     drop(RedbStore::open(&empty).unwrap());
 }
 
-// T19, T21: for each write of a rotation, the disk fails there.
+// T19, T21: the disk fails at each write of a rotation in turn.
 #[tokio::test]
-async fn a_rotation_on_a_failing_disk_is_done_or_not_begun() {
+async fn rotation_on_a_failing_disk_is_done_or_not_begun() {
     for panics in [false, true] {
         let (mut failed, mut writes) = (0, 0);
         while failed == writes {
@@ -207,7 +208,7 @@ async fn a_rotation_on_a_failing_disk_is_done_or_not_begun() {
                 assert!(!is_live(&store, &new).await, "memory is unchanged");
             }
 
-            // The disk is well again, and so is the store with its next change.
+            // The store recovers with the disk.
             faults.end();
             let office = IpAllowlist::parse(["203.0.113.0/24"]).unwrap();
             let set = store.set_allowlist(&"org_acme".into(), office).await;
@@ -223,9 +224,9 @@ async fn a_rotation_on_a_failing_disk_is_done_or_not_begun() {
     }
 }
 
-// C38: what could not be written is written later.
+// C38
 #[tokio::test]
-async fn a_use_outlives_a_failing_disk() {
+async fn last_use_is_written_after_a_disk_failure() {
     let (_folder, path) = folder();
     let faults = Faults::new(false);
     let store = on_faulty_disk(&path, &faults);
@@ -258,7 +259,7 @@ fn on_faulty_disk(path: &Path, faults: &Faults) -> RedbStore {
 #[derive(Debug, Clone)]
 struct Faults {
     panics: bool,
-    /// Writes until the disk fails; each one after that does.
+    /// The writes that succeed before the disk fails.
     left: Arc<AtomicUsize>,
 }
 

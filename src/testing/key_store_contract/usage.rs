@@ -1,67 +1,54 @@
-//! When keys were last used (`C38`).
+//! The rules of last uses (`C38`).
 
-use super::{NOW, allowlist, answer, created, found, listed, lookup, new_key, new_org, new_record};
-use crate::{
-    credential::KeyDigest,
-    key_store::{KeyRecord, KeyRegistry, KeyStore},
-};
+use super::fixtures::{NOW, SharedStore, Store, networks, new_org, new_record};
+use crate::key_store::KeyRecord;
 
-pub(super) async fn a_use_is_written<S: KeyStore + KeyRegistry>(store: S, flush: impl AsyncFn(&S)) {
+pub(super) async fn use_is_written<S: Store>(store: SharedStore<S>, flush: impl AsyncFn(&S)) {
     let (used, unused) = (new_record(&new_org()), new_record(&new_org()));
-    let digest = created(&store, used.clone()).await;
-    created(&store, unused.clone()).await;
-    record(&store, &digest).await.stamp_last_used(NOW + 7);
-    flush(&store).await;
+    let digest = store.create(&used).await;
+    store.create(&unused).await;
+    store.existing(&digest).await.stamp_last_used(NOW + 7);
+    flush(&store.0).await;
     let expected = Some(NOW + 7);
-    assert_eq!(found(&store, &used).await.last_used_at(), expected, "find");
-    let listed = listed(&store, used.org_id()).await;
+    assert_eq!(store.present(&used).await.last_used_at(), expected);
+    let listed = store.list(used.org_id()).await;
     let listed: Vec<_> = listed.iter().map(KeyRecord::last_used_at).collect();
-    assert_eq!(listed, [expected], "list");
-    assert_eq!(found(&store, &unused).await.last_used_at(), None);
+    assert_eq!(listed, [expected]);
+    assert_eq!(store.present(&unused).await.last_used_at(), None);
 }
 
-// Two instances, or one request that was slow: each has a record of its own, and their clocks differ.
-pub(super) async fn the_newest_use_stays<S: KeyStore + KeyRegistry>(
-    store: S,
-    flush: impl AsyncFn(&S),
-) {
+// Instances differ in their clocks, and a slow request can be counted after a later one.
+pub(super) async fn newest_use_is_kept<S: Store>(store: SharedStore<S>, flush: impl AsyncFn(&S)) {
     let used = new_record(&new_org());
-    let digest = created(&store, used.clone()).await;
+    let digest = store.create(&used).await;
     for (now, newest) in [(20, 20), (10, 20), (30, 30), (29, 30)] {
-        let older = lookup(&store, &digest).await;
-        older.inspect(|record| record.stamp_last_used(NOW + now));
-        flush(&store).await;
-        let last_used_at = found(&store, &used).await.last_used_at();
+        store.existing(&digest).await.stamp_last_used(NOW + now);
+        flush(&store.0).await;
+        let last_used_at = store.present(&used).await.last_used_at();
         assert_eq!(last_used_at, Some(NOW + newest), "after {now}");
     }
 }
 
-// A request that was let in before the change may be counted after it.
-pub(super) async fn a_use_survives_a_change<S: KeyStore + KeyRegistry>(
-    store: S,
+// A request that was admitted before a change can be counted after it.
+pub(super) async fn use_outlives_a_change<S: Store>(
+    store: SharedStore<S>,
     flush: impl AsyncFn(&S),
 ) {
     let used = new_record(&new_org());
     let org_id = used.org_id();
-    let digest = created(&store, used.clone()).await;
-    let before = record(&store, &digest).await;
-    before.stamp_last_used(NOW + 1);
-    let office = allowlist(&["203.0.113.0/24"]);
-    answer("set_allowlist", store.set_allowlist(org_id, office).await);
-    flush(&store).await;
-    let last_used_at = found(&store, &used).await.last_used_at();
-    assert_eq!(last_used_at, Some(NOW + 1), "set_allowlist");
+    let digest = store.create(&used).await;
+    store.existing(&digest).await.stamp_last_used(NOW + 1);
+    let office = networks(&["203.0.113.0/24"]);
+    store.set_allowlist(org_id, &office).await;
+    flush(&store.0).await;
+    let last_used_at = store.present(&used).await.last_used_at();
+    assert_eq!(last_used_at, Some(NOW + 1));
 
-    let record = record(&store, &digest).await;
-    let rotated = store.rotate(used.key_id(), new_key().digest(), new_record(org_id), NOW);
-    assert!(answer("rotate", rotated.await));
+    let record = store.existing(&digest).await;
+    let (_, rotated) = store.rotate(used.key_id(), &new_record(org_id)).await;
+    assert!(rotated);
     record.stamp_last_used(NOW + 2);
-    flush(&store).await;
-    let used = found(&store, &used).await;
-    assert!(used.is_revoked(), "to write a use brings no key back");
-}
-
-async fn record<S: KeyStore>(store: &S, digest: &KeyDigest) -> KeyRecord {
-    let record = lookup(store, digest).await;
-    record.unwrap_or_else(|| panic!("lookup: the key is there"))
+    flush(&store.0).await;
+    let used = store.present(&used).await;
+    assert!(used.is_revoked(), "writing a use does not restore the key");
 }

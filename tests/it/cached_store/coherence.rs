@@ -1,26 +1,26 @@
-//! T8: from a change's answer on, no request sees what was before it.
+//! No request that begins after a change is answered sees the state before it (T8).
 
 use std::time::Duration;
 
 use coverbase_auth::{
     ApiKey, CachedStore, CoverbaseAuthLayer, Environment, IpAllowlist, KeyRecord, KeyRegistry,
-    MemoryStore, key_store::Invalidation,
+    key_store::Invalidation,
 };
 use http::StatusCode;
 
 use super::{Database, KEY, KEY_ID, Mood, NOW, ORG, Service, answer, key};
 
-/// What can happen to a key, and what a request gets afterwards.
+/// A change to a key.
 #[derive(Debug, Clone, Copy)]
 enum Change {
     Revoked,
     Rotated,
     AllowlistSet,
-    /// Unannounced; then the whole cache is told to forget.
+    /// Not announced; the whole cache is flushed.
     Flushed,
-    /// Unannounced; then the cache is told to forget the key.
+    /// Not announced; the key is evicted.
     Evicted,
-    /// While nothing was heard of changes.
+    /// Made while announcements were lost.
     Missed,
 }
 
@@ -28,6 +28,7 @@ const ANNOUNCED: [Change; 3] = [Change::Revoked, Change::Rotated, Change::Allowl
 const UNANNOUNCED: [Change; 2] = [Change::Flushed, Change::Evicted];
 
 impl Change {
+    /// The status of a request after the change.
     const fn status(self) -> StatusCode {
         match self {
             Self::AllowlistSet => StatusCode::FORBIDDEN,
@@ -35,7 +36,7 @@ impl Change {
         }
     }
 
-    async fn happens(self, service: &Service) {
+    async fn apply(self, service: &Service) {
         let rows = &service.database.rows;
         match self {
             Self::Revoked => revoke(rows).await,
@@ -76,7 +77,7 @@ async fn rotate(registry: &impl KeyRegistry) {
     assert!(rotated.unwrap());
 }
 
-/// Every change, on a store that announces those which are announced and on one that does not.
+/// Every change, with a service over a store that announces it or does not.
 fn every_change() -> impl Iterator<Item = (Change, Service)> {
     let announced = ANNOUNCED.into_iter().chain([Change::Missed]);
     let announced = announced.map(|change| (change, Service::over(Database::new())));
@@ -87,53 +88,61 @@ fn every_change() -> impl Iterator<Item = (Change, Service)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_reaches_what_is_cached() {
+async fn cached_key_sees_a_change() {
     for (change, service) in every_change() {
         assert_eq!(service.status().await, StatusCode::OK, "{change:?}");
         assert_eq!(service.status().await, StatusCode::OK, "{change:?}");
         assert_eq!(service.database.calls(), 1, "{change:?}");
 
-        change.happens(&service).await;
+        change.apply(&service).await;
         assert_eq!(service.status().await, change.status(), "{change:?}");
         assert_eq!(service.database.calls(), 2, "{change:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_from_before_the_change_is_not_kept() {
+async fn load_that_began_before_a_change_is_not_cached() {
     for (change, service) in every_change() {
-        service.database.is(Mood::HoldsBack);
+        service.database.set_mood(Mood::HoldsBack);
         let before = service.spawn_request();
         service.database.has_read().await;
-        change.happens(&service).await;
+        change.apply(&service).await;
         service.database.release();
-        assert_eq!(before.await.unwrap(), StatusCode::OK, "it began before");
+        assert_eq!(
+            before.await.unwrap(),
+            StatusCode::OK,
+            "it began before the change"
+        );
 
-        service.database.is(Mood::Answers);
+        service.database.set_mood(Mood::Answers);
         assert_eq!(service.status().await, change.status(), "{change:?}");
         assert_eq!(service.database.calls(), 2, "{change:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_from_before_the_change_is_not_joined_and_replaces_nothing() {
+async fn load_that_began_before_a_change_is_not_joined() {
     for (change, service) in every_change() {
-        service.database.is(Mood::HoldsBack);
+        service.database.set_mood(Mood::HoldsBack);
         let before = service.spawn_request();
         service.database.has_read().await;
-        change.happens(&service).await;
+        change.apply(&service).await;
 
-        service.database.is(Mood::Answers);
+        service.database.set_mood(Mood::Answers);
         assert_eq!(service.status().await, change.status(), "{change:?}");
         service.database.release();
-        assert_eq!(before.await.unwrap(), StatusCode::OK, "it began before");
+        assert_eq!(
+            before.await.unwrap(),
+            StatusCode::OK,
+            "it began before the change"
+        );
         assert_eq!(service.status().await, change.status(), "{change:?}");
         assert_eq!(service.database.calls(), 2, "{change:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_was_looked_for_too_early_works_from_its_creation_on() {
+async fn key_cached_as_unknown_works_after_its_creation() {
     let service = Service::over(Database::new());
     let key = ApiKey::generate(Environment::Live);
     let status = async || {
@@ -147,14 +156,14 @@ async fn a_key_that_was_looked_for_too_early_works_from_its_creation_on() {
     assert_eq!(status().await, StatusCode::OK);
 }
 
-// C10: the layer asks the clock each time, and the cache does not help a key over its end.
+// C10
 #[tokio::test(start_paused = true)]
-async fn a_key_that_expires_while_it_is_loaded_or_cached_is_refused() {
+async fn key_that_expires_in_the_cache_is_rejected() {
     for mood in [Mood::Answers, Mood::HoldsBack] {
         let service = Service::over(Database::new());
         let record = KeyRecord::new(KEY_ID, ORG).with_expires_at(NOW + 5);
         service.database.rows.insert(&key(), record);
-        service.database.is(mood);
+        service.database.set_mood(mood);
         service.database.release();
 
         let before = service.spawn_request();
@@ -171,22 +180,22 @@ async fn a_key_that_expires_while_it_is_loaded_or_cached_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_that_outlives_the_time_to_live_is_not_kept() {
+async fn load_that_outlives_the_time_to_live_is_not_cached() {
     let service = Service::over(Database::new());
-    service.database.is(Mood::HoldsBack);
+    service.database.set_mood(Mood::HoldsBack);
     let before = service.spawn_request();
     service.database.has_read().await;
     service.clock.advance(30);
     service.database.release();
     assert_eq!(before.await.unwrap(), StatusCode::OK);
 
-    service.database.is(Mood::Answers);
+    service.database.set_mood(Mood::Answers);
     assert_eq!(service.status().await, StatusCode::OK);
     assert_eq!(service.database.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_cached_while_changes_go_unnoticed() {
+async fn nothing_is_cached_while_announcements_are_lost() {
     let service = Service::over(Database::new());
     assert_eq!(service.status().await, StatusCode::OK);
     let invalidations = service.database.invalidations.clone().unwrap();
@@ -196,27 +205,26 @@ async fn nothing_is_cached_while_changes_go_unnoticed() {
         assert_eq!(service.database.calls(), calls);
     }
 
-    service.database.is(Mood::HoldsBack);
+    service.database.set_mood(Mood::HoldsBack);
     let before = service.spawn_request();
     service.database.has_read().await;
     invalidations.publish(&Invalidation::Resumed);
     service.database.release();
     assert_eq!(before.await.unwrap(), StatusCode::OK);
 
-    service.database.is(Mood::Answers);
+    service.database.set_mood(Mood::Answers);
     for _ in 0..3 {
         assert_eq!(service.status().await, StatusCode::OK);
         assert_eq!(
             service.database.calls(),
             6,
-            "the load from before is not kept"
+            "a load that began while announcements were lost is not cached"
         );
     }
 }
 
-/// A cache that is made while the way is lost hears of it at once.
 #[tokio::test(start_paused = true)]
-async fn a_cache_that_comes_late_knows_that_changes_go_unnoticed() {
+async fn new_cache_knows_that_announcements_are_lost() {
     let database = Database::new();
     let invalidations = database.invalidations.clone().unwrap();
     invalidations.publish(&Invalidation::Lost);
@@ -227,9 +235,8 @@ async fn a_cache_that_comes_late_knows_that_changes_go_unnoticed() {
     }
 }
 
-/// What is forgotten is what was announced, and no more.
 #[tokio::test(start_paused = true)]
-async fn a_change_leaves_the_keys_of_others_cached() {
+async fn change_leaves_keys_of_other_organizations_cached() {
     let service = Service::over(Database::new());
     let other = ApiKey::generate(Environment::Live);
     let rows = &service.database.rows;
@@ -238,7 +245,7 @@ async fn a_change_leaves_the_keys_of_others_cached() {
     for change in [Change::AllowlistSet, Change::Revoked] {
         answer(&service.layer, other.expose_secret()).await;
         let calls = service.database.calls();
-        change.happens(&service).await;
+        change.apply(&service).await;
         answer(&service.layer, other.expose_secret()).await;
         assert_eq!(service.database.calls(), calls, "{change:?}");
     }
@@ -257,118 +264,4 @@ async fn caches_can_be_stacked() {
     revoke(&database.rows).await;
     assert_eq!(answer(&layer, KEY).await.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(database.calls(), 2);
-}
-
-/// A registry that announces nothing; administered through the cache, its changes are announced by that.
-mod unannounced {
-    use async_trait::async_trait;
-    use coverbase_auth::{
-        KeyDigest, KeyId, KeyStore, Lookup, OrgId, StoreError, key_store::Revocation,
-        testing::TestClock,
-    };
-
-    use super::*;
-
-    #[derive(Debug)]
-    struct Silent(MemoryStore);
-
-    impl KeyStore for Silent {
-        fn lookup(&self, digest: &KeyDigest) -> Lookup {
-            self.0.lookup(digest)
-        }
-    }
-
-    #[async_trait]
-    impl KeyRegistry for Silent {
-        async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
-            self.0.create(digest, record).await
-        }
-
-        async fn list(&self, org_id: &OrgId) -> Result<Vec<KeyRecord>, StoreError> {
-            self.0.list(org_id).await
-        }
-
-        async fn find(&self, org: &OrgId, key: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
-            self.0.find(org, key).await
-        }
-
-        async fn rotate(
-            &self,
-            key_id: &KeyId,
-            digest: KeyDigest,
-            replacement: KeyRecord,
-            now: u64,
-        ) -> Result<bool, StoreError> {
-            self.0.rotate(key_id, digest, replacement, now).await
-        }
-
-        async fn revoke(
-            &self,
-            org_id: &OrgId,
-            key_id: &KeyId,
-            now: u64,
-        ) -> Result<Option<Revocation>, StoreError> {
-            self.0.revoke(org_id, key_id, now).await?;
-            Err(StoreError::new("the connection broke after the commit"))
-        }
-
-        async fn allowlist(&self, org_id: &OrgId) -> Result<IpAllowlist, StoreError> {
-            self.0.allowlist(org_id).await
-        }
-
-        async fn set_allowlist(&self, org: &OrgId, list: IpAllowlist) -> Result<(), StoreError> {
-            self.0.set_allowlist(org, list).await
-        }
-    }
-
-    fn cached() -> (CachedStore<Silent>, CoverbaseAuthLayer) {
-        let rows = MemoryStore::new();
-        rows.insert(&key(), KeyRecord::new(KEY_ID, ORG));
-        let clock = TestClock::at(NOW);
-        let store = CachedStore::new(Silent(rows)).with_clock(clock.clone());
-        (
-            store.clone(),
-            CoverbaseAuthLayer::new(store).with_clock(clock),
-        )
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rotation_through_the_cache_is_seen_by_it() {
-        let (store, layer) = cached();
-        let new = ApiKey::generate(Environment::Live);
-        assert_eq!(answer(&layer, KEY).await.status(), StatusCode::OK);
-        let too_early = answer(&layer, new.expose_secret()).await;
-        assert_eq!(too_early.status(), StatusCode::UNAUTHORIZED);
-
-        let (key_id, replacement) = (KEY_ID.into(), KeyRecord::new("ak_new", ORG));
-        let rotated = store.rotate(&key_id, new.digest(), replacement, NOW);
-        assert!(rotated.await.unwrap());
-        assert_eq!(answer(&layer, KEY).await.status(), StatusCode::UNAUTHORIZED);
-        let now = answer(&layer, new.expose_secret()).await;
-        assert_eq!(now.status(), StatusCode::OK);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_creation_and_an_allowlist_through_the_cache_are_seen_by_it() {
-        let (store, layer) = cached();
-        let new = ApiKey::generate(Environment::Live);
-        let status = async || answer(&layer, new.expose_secret()).await.status();
-        assert_eq!(status().await, StatusCode::UNAUTHORIZED);
-        let record = KeyRecord::new("ak_new", ORG);
-        store.create(new.digest(), record).await.unwrap();
-        assert_eq!(status().await, StatusCode::OK);
-
-        let elsewhere = IpAllowlist::parse(["198.51.100.0/24"]).unwrap();
-        store.set_allowlist(&ORG.into(), elsewhere).await.unwrap();
-        assert_eq!(status().await, StatusCode::FORBIDDEN);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_revocation_whose_answer_was_lost_is_seen_too() {
-        let (store, layer) = cached();
-        assert_eq!(answer(&layer, KEY).await.status(), StatusCode::OK);
-        let answered = store.revoke(&ORG.into(), &KEY_ID.into(), NOW).await;
-        answered.unwrap_err();
-        assert_eq!(answer(&layer, KEY).await.status(), StatusCode::UNAUTHORIZED);
-    }
 }

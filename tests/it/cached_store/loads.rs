@@ -1,4 +1,4 @@
-//! How often a store is asked: once for all who ask at the same time, and no more at a time than it is good for.
+//! How often the store is called: once for concurrent lookups of a key, and for a bounded number of keys at a time.
 
 use std::{
     pin::pin,
@@ -21,9 +21,9 @@ async fn all_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_callers_of_a_cold_key_are_one_load() {
+async fn thousand_callers_of_a_cold_key_are_one_load() {
     let service = Service::over(Database::new());
-    service.database.is(Mood::HoldsBack);
+    service.database.set_mood(Mood::HoldsBack);
     let callers: Vec<_> = (0..1_000).map(|_| service.spawn_request()).collect();
     service.database.has_read().await;
     all_begun().await;
@@ -36,9 +36,8 @@ async fn a_thousand_callers_of_a_cold_key_are_one_load() {
     assert_eq!((stats.hits, stats.misses, stats.loads), (0, 1_000, 1));
 }
 
-/// On as many threads as there are, and without anybody who orders them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_callers_on_several_threads_are_one_load() {
+async fn thousand_callers_on_several_threads_are_one_load() {
     let patient = |store: CachedStore<Database>| store.with_load_deadline(Duration::MAX);
     let service = Service::with(Database::new(), patient);
     for round in 1..=20 {
@@ -52,9 +51,9 @@ async fn a_thousand_callers_on_several_threads_are_one_load() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_goes_on_when_its_caller_hangs_up() {
+async fn load_goes_on_when_its_caller_disconnects() {
     let service = Service::over(Database::new());
-    service.database.is(Mood::HoldsBack);
+    service.database.set_mood(Mood::HoldsBack);
     let first = service.spawn_request();
     service.database.has_read().await;
     let second = service.spawn_request();
@@ -69,9 +68,9 @@ async fn a_load_goes_on_when_its_caller_hangs_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_fills_the_cache_though_all_its_callers_hung_up() {
+async fn load_fills_the_cache_when_all_callers_disconnect() {
     let service = Service::over(Database::new());
-    service.database.is(Mood::HoldsBack);
+    service.database.set_mood(Mood::HoldsBack);
     let only = service.spawn_request();
     service.database.has_read().await;
     only.abort();
@@ -83,16 +82,16 @@ async fn a_load_fills_the_cache_though_all_its_callers_hung_up() {
 
 // T19
 #[tokio::test(start_paused = true)]
-async fn a_panicking_load_is_503_for_its_waiters_and_the_next_one_works() {
+async fn panicking_load_is_503_and_the_next_one_works() {
     for mood in [Mood::Panics, Mood::PanicsAtOnce] {
         let service = Service::over(Database::new());
-        service.database.is(mood);
+        service.database.set_mood(mood);
         let callers: Vec<_> = (0..10).map(|_| service.spawn_request()).collect();
         for caller in callers {
             assert_eq!(caller.await.unwrap(), UNAVAILABLE, "{mood:?}");
         }
         let calls = service.database.calls();
-        service.database.is(Mood::Answers);
+        service.database.set_mood(Mood::Answers);
         assert_eq!(service.status().await, StatusCode::OK, "{mood:?}");
         assert_eq!(service.database.calls(), calls + 1, "{mood:?}");
     }
@@ -100,10 +99,10 @@ async fn a_panicking_load_is_503_for_its_waiters_and_the_next_one_works() {
 
 // T14
 #[tokio::test(start_paused = true)]
-async fn beyond_the_bound_on_loads_the_answer_is_503_at_once() {
+async fn lookup_beyond_the_bound_on_loads_is_503_at_once() {
     let service = Service::with(Database::new(), |store| store.with_max_loads(2));
     assert_eq!(service.status().await, StatusCode::OK);
-    service.database.is(Mood::HoldsBack);
+    service.database.set_mood(Mood::HoldsBack);
     let others = ["ak_live_1", "ak_live_2"].map(|other| {
         let layer = service.layer.clone();
         tokio::spawn(async move { answer(&layer, other).await.status() })
@@ -111,11 +110,15 @@ async fn beyond_the_bound_on_loads_the_answer_is_503_at_once() {
     service.database.has_read().await;
     service.database.has_read().await;
 
-    let (took, refused) = timed(answer(&service.layer, "ak_live_3")).await;
-    assert_eq!(refused.status(), UNAVAILABLE);
+    let (took, rejected) = timed(answer(&service.layer, "ak_live_3")).await;
+    assert_eq!(rejected.status(), UNAVAILABLE);
     assert_eq!(took, Duration::ZERO);
-    assert_eq!(service.database.calls(), 3, "it never reached the store");
-    assert_eq!(service.status().await, StatusCode::OK, "what is cached is");
+    assert_eq!(service.database.calls(), 3, "the store is not called");
+    assert_eq!(
+        service.status().await,
+        StatusCode::OK,
+        "a cached key needs no load"
+    );
 
     let joins = tokio::spawn({
         let layer = service.layer.clone();
@@ -127,16 +130,15 @@ async fn beyond_the_bound_on_loads_the_answer_is_503_at_once() {
     for other in others.into_iter().chain([joins]) {
         assert_eq!(other.await.unwrap(), StatusCode::UNAUTHORIZED);
     }
-    service.database.is(Mood::Answers);
+    service.database.set_mood(Mood::Answers);
     let unknown = answer(&service.layer, "ak_live_3").await;
     assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
 }
 
-/// A load that is struck out by an invalidation counts as one in flight until it ends.
 #[tokio::test(start_paused = true)]
-async fn invalidations_do_not_lift_the_bound_on_loads() {
+async fn invalidated_load_counts_until_it_ends() {
     let service = Service::with(Database::new(), |store| store.with_max_loads(2));
-    service.database.is(Mood::Hangs);
+    service.database.set_mood(Mood::Hangs);
     let hung = [(); 2].map(|()| {
         let hung = service.store.lookup(&key().digest());
         service.store.evict(&key().digest());
@@ -147,16 +149,16 @@ async fn invalidations_do_not_lift_the_bound_on_loads() {
     drop(hung);
 
     sleep(Duration::from_secs(2)).await;
-    service.database.is(Mood::Answers);
+    service.database.set_mood(Mood::Answers);
     assert_eq!(
         service.status().await,
         StatusCode::OK,
-        "they have been given up"
+        "hung loads end at their lifetime"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_does_not_exist_is_asked_for_again_after_the_short_time() {
+async fn unknown_key_is_loaded_again_after_the_negative_ttl() {
     let service = Service::over(Database::new());
     let status = async || answer(&service.layer, "ak_live_invented").await.status();
     for (seconds, calls) in [(0, 1), (1, 1), (1, 2), (1, 2)] {
@@ -166,9 +168,9 @@ async fn a_key_that_does_not_exist_is_asked_for_again_after_the_short_time() {
     }
 }
 
-// T4: what ages by the monotonic clock does not notice that somebody sets the time.
+// T4
 #[tokio::test(start_paused = true)]
-async fn setting_the_time_ages_nothing() {
+async fn wall_clock_step_expires_no_entry() {
     let service = Service::over(Database::new());
     for time in [0, 3_600, -3_600] {
         service.clock.set(super::NOW.saturating_add_signed(time));
@@ -178,7 +180,7 @@ async fn setting_the_time_ages_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_to_live_of_nothing_and_a_capacity_of_nothing_cache_nothing() {
+async fn zero_ttl_or_capacity_caches_nothing() {
     for configure in [
         |store: CachedStore<Database>| store.with_ttl(Duration::ZERO),
         |store: CachedStore<Database>| store.with_capacity(0),
@@ -191,9 +193,9 @@ async fn a_time_to_live_of_nothing_and_a_capacity_of_nothing_cache_nothing() {
     }
 }
 
-/// Keys that do not exist have a room of their own, and that is bounded too.
+// T14
 #[tokio::test(start_paused = true)]
-async fn invented_keys_push_out_each_other_and_no_good_one() {
+async fn unknown_keys_evict_each_other_and_no_known_key() {
     let service = Service::with(Database::new(), |store| {
         store.with_capacity(1).with_negative_capacity(100)
     });
@@ -208,7 +210,7 @@ async fn invented_keys_push_out_each_other_and_no_good_one() {
 }
 
 #[test]
-fn without_a_runtime_the_store_cannot_be_asked_and_nothing_is_stuck() {
+fn lookup_without_a_runtime_is_an_error_and_blocks_no_later_one() {
     let service = Service::over(Database::new());
     let lookup = service.store.lookup(&key().digest());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -220,9 +222,11 @@ fn without_a_runtime_the_store_cannot_be_asked_and_nothing_is_stuck() {
 }
 
 #[test]
-fn without_a_runtime_nobody_waits_for_a_load() {
+fn waiting_without_a_runtime_is_an_error() {
     let service = Service::over(Database::new());
-    service.database.is(Mood::Takes(Duration::from_millis(1)));
+    service
+        .database
+        .set_mood(Mood::Takes(Duration::from_millis(1)));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -238,7 +242,7 @@ fn without_a_runtime_nobody_waits_for_a_load() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_record_is_the_stores() {
+async fn cached_record_is_that_of_the_store() {
     let service = Service::over(Database::new());
     let record = KeyRecord::new(KEY_ID, ORG).with_name("ci");
     service.database.rows.insert(&key(), record);

@@ -1,9 +1,9 @@
-//! `CachedStore`: what it may not get wrong, told by the layer's answers and by what its store was asked.
+//! `CachedStore`, tested by the answers of the layer and the calls of its store.
 
 mod coherence;
-mod contract;
 mod faults;
 mod loads;
+mod unannounced;
 
 use std::{
     convert::Infallible,
@@ -31,16 +31,16 @@ const KEY_ID: &str = "ak_6sLyzf0Xz0Cq";
 const ORG: &str = "org_acme";
 const NOW: u64 = 1_800_000_000;
 
-/// A database: it reads the row when it is asked, then does as it was last told, and answers with what it has read.
+/// A database: it reads the row when it is called, then behaves as its mood says, and answers with the row that it read.
 #[derive(Debug, Clone)]
 struct Database {
     rows: MemoryStore,
     invalidations: Option<Invalidations>,
     mood: Arc<Mutex<Mood>>,
     calls: Arc<AtomicUsize>,
-    /// A permit for each answer that has been read, and is held back.
+    /// A permit for each row that was read and is held back.
     read: Arc<Semaphore>,
-    /// A permit for each that may go.
+    /// A permit for each held-back answer that may go.
     released: Arc<Semaphore>,
 }
 
@@ -57,7 +57,7 @@ enum Mood {
 }
 
 impl Database {
-    /// With [`KEY`], and with announcements of what changes.
+    /// A database with [`KEY`] that announces its changes.
     fn new() -> Self {
         let rows = MemoryStore::new();
         rows.insert(&key(), KeyRecord::new(KEY_ID, ORG));
@@ -78,7 +78,7 @@ impl Database {
         }
     }
 
-    fn is(&self, mood: Mood) {
+    fn set_mood(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 
@@ -154,7 +154,7 @@ impl Service {
         }
     }
 
-    /// The answer to a request with [`KEY`].
+    /// The status of a request with [`KEY`].
     async fn status(&self) -> StatusCode {
         answer(&self.layer, KEY).await.status()
     }
@@ -180,7 +180,7 @@ fn key() -> ApiKey {
     KEY.parse().unwrap()
 }
 
-/// How long the future takes, on a clock that moves by itself when there is nothing else to do.
+/// Returns how long the future took on tokio's clock, which tests pause.
 async fn timed<T>(future: impl Future<Output = T>) -> (Duration, T) {
     let before = Instant::now();
     let output = future.await;
