@@ -141,3 +141,60 @@ impl fmt::Debug for MemoryStore {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        thread,
+    };
+
+    use super::*;
+    use crate::credential::Environment;
+
+    fn found(store: &MemoryStore, key: &ApiKey) -> Option<KeyRecord> {
+        let answer = store.lookup(&key.digest()).into_answer();
+        answer.unwrap_or_else(|_| panic!("pending")).unwrap()
+    }
+
+    // C41
+    #[test]
+    fn lookup_after_a_change_sees_the_change() {
+        const CHANGES: u64 = 2_000;
+        let (store, key) = (MemoryStore::new(), ApiKey::generate(Environment::Test));
+        let answered = AtomicU64::new(0);
+        let version = || found(&store, &key).map_or(0, |record| record.created_at());
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    loop {
+                        let at_least = answered.load(Ordering::Acquire);
+                        assert!(version() >= at_least);
+                        if at_least == CHANGES {
+                            break;
+                        }
+                    }
+                });
+            }
+            for number in 1..=CHANGES {
+                let record = KeyRecord::new("ak_1", "org_acme").with_created_at(number);
+                store.insert(&key, record);
+                answered.store(number, Ordering::Release);
+            }
+        });
+    }
+
+    #[test]
+    fn insert_with_an_existing_id_replaces_the_key() {
+        let store = MemoryStore::new();
+        let (old, new) = (
+            ApiKey::generate(Environment::Test),
+            ApiKey::generate(Environment::Test),
+        );
+        for key in [&old, &new] {
+            store.insert(key, KeyRecord::new("ak_1", "org_acme"));
+        }
+        assert!(found(&store, &old).is_none());
+        assert!(found(&store, &new).is_some());
+    }
+}
