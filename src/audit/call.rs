@@ -76,11 +76,14 @@ impl ApiCall {
             "client_ip": self.client_ip,
             "request_id": self.request_id,
         });
-        if let Some(user_id) = caller.user_id() {
-            data["user_id"] = json!(on_one_line(user_id, MAX_TEXT));
-        }
-        if let Some(grpc_status) = self.outcome.and_then(|outcome| outcome.grpc_status) {
-            data["grpc_status"] = json!(grpc_status);
+        if let Some(data) = data.as_object_mut() {
+            if let Some(user_id) = caller.user_id() {
+                let user_id = on_one_line(user_id, MAX_TEXT);
+                data.insert("user_id".to_owned(), user_id.into());
+            }
+            if let Some(grpc_status) = self.outcome.and_then(|outcome| outcome.grpc_status) {
+                data.insert("grpc_status".to_owned(), grpc_status.into());
+            }
         }
         data
     }

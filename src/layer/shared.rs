@@ -24,6 +24,10 @@ impl Shared {
     /// Prepares the request for the inner service, or returns the answer to a rejected one.
     ///
     /// `decision` has no principal if the route is public.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the head of a response is not larger than that of a request"
+    )]
     pub(super) fn apply(
         &self,
         decision: Result<Option<Principal>, Rejection>,

@@ -22,26 +22,16 @@ fn forwarded(n: usize, lines: &[&[u8]]) -> Option<String> {
 }
 
 #[test]
-fn function_sees_the_whole_request_and_leaves_it_unchanged() {
+fn function_sees_the_whole_head() {
     let source = ClientIpSource::from_fn(|parts| {
         let client = parts.headers.get("x-client")?.to_str().ok()?;
         (parts.method == "PUT" && parts.uri == "/v1/ip").then_some(client.parse().ok()?)
     });
-    let mut request = Request::put("/v1/ip")
-        .version(http::Version::HTTP_2)
-        .header("x-client", "::ffff:203.0.113.9")
-        .extension(7_u8)
-        .body("body")
-        .unwrap();
-    let expected = Some("203.0.113.9".parse().unwrap());
-    for _ in 0..2 {
-        assert_eq!(source.client_ip_of(&mut request), expected);
-    }
-    assert_eq!(request.version(), http::Version::HTTP_2);
-    assert_eq!(request.extensions().get(), Some(&7_u8));
-    assert_eq!(*request.body(), "body");
-    request.headers_mut().clear();
-    assert_eq!(source.client_ip_of(&mut request), None);
+    let request = Request::put("/v1/ip").header("x-client", "::ffff:203.0.113.9");
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
+    assert_eq!(source.client_ip(&parts), Some("203.0.113.9".parse().unwrap()));
+    parts.headers.clear();
+    assert_eq!(source.client_ip(&parts), None);
 }
 
 #[test]

@@ -168,7 +168,7 @@ proptest! {
                 let Some(n) = route_of(&bare.clone().oneshot(plain).await.unwrap()) else { continue };
                 for (base, app) in &guarded {
                     // A nested router serves its root under the prefix, without a slash.
-                    let path = if *base != "" && path == "/" { base.to_string() } else { format!("{base}{path}") };
+                    let path = if !base.is_empty() && path == "/" { base.to_string() } else { format!("{base}{path}") };
                     let with_all = request(method, &path, &secret_without(ROUTES.len())).unwrap();
                     let without = request(method, &path, &secret_without(n)).unwrap();
                     let answer = app.clone().oneshot(with_all).await.unwrap();
