@@ -12,7 +12,11 @@ use bytes::Bytes;
 use coverbase_auth::{
     CoverbaseAuthLayer, JsonEnvelope, KeyStore, MemoryStore, OrgId, Rejection, Render,
 };
-use http::{HeaderValue, Response, header::{ACCEPT, CONTENT_TYPE}, request::Parts};
+use http::{
+    HeaderValue, Response,
+    header::{ACCEPT, CONTENT_TYPE},
+    request::Parts,
+};
 use tokio::net::TcpListener;
 
 /// Writes `401: Not authenticated`, or the JSON envelope. The layer adds the challenge and `Retry-After`.

@@ -61,6 +61,7 @@
 //! | `openapi` | the routes, and routes of yours, as an OpenAPI document with their requirements |
 //! | `tonic` | a single tonic service wears the layer; a [`Rejection`] is a `tonic::Status`. The layer around a whole server needs no feature |
 //! | `jwt` | session tokens, with a key set that is at hand |
+//! | `jsonwebtoken` | conversions from and to the types of the crate `jsonwebtoken` |
 //! | `jwks` | key sets that are fetched from their issuer, and again when it rotates them |
 //! | `redb` | keys and the audit log in one file |
 //! | `postgres`, `cache` | keys and the audit log in PostgreSQL for a fleet; a cache in front of any store |

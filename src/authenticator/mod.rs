@@ -37,7 +37,7 @@ use crate::{
 #[cfg(feature = "jwt")]
 use crate::{
     credential::PREFIX,
-    jwt::{Fetching, JwtRefusal},
+    jwt::{Fetching, JwtRejection},
 };
 
 /// What a layer has been configured with.
@@ -249,7 +249,7 @@ impl Authenticator {
     /// A token that is the same as one that has passed is well formed, signed and claims what it must.
     #[cfg(feature = "jwt")]
     #[inline]
-    fn remembered_session(&self, token: &[u8]) -> Option<Result<Principal, JwtRefusal>> {
+    fn remembered_session(&self, token: &[u8]) -> Option<Result<Principal, JwtRejection>> {
         if token.starts_with(PREFIX.as_bytes()) {
             return None;
         }
@@ -328,16 +328,16 @@ enum Claimed {
 }
 
 #[cfg(feature = "jwt")]
-impl From<Result<Principal, JwtRefusal>> for Claimed {
+impl From<Result<Principal, JwtRejection>> for Claimed {
     #[inline]
-    fn from(answer: Result<Principal, JwtRefusal>) -> Self {
+    fn from(answer: Result<Principal, JwtRejection>) -> Self {
         match answer {
             Ok(principal) => Self::Session(principal),
-            Err(JwtRefusal::Invalid(cause)) => Self::Nothing(invalid_session(cause)),
-            Err(JwtRefusal::KeySetUnavailable) => {
+            Err(JwtRejection::Invalid(cause)) => Self::Nothing(invalid_session(cause)),
+            Err(JwtRejection::KeySetUnavailable) => {
                 Self::Nothing(unavailable(Presented::SessionToken))
             }
-            Err(JwtRefusal::Waiting(fetching)) => Self::Pending(Waiting::KeySet(fetching)),
+            Err(JwtRejection::Waiting(fetching)) => Self::Pending(Waiting::KeySet(fetching)),
         }
     }
 }

@@ -1,20 +1,15 @@
-//! What every token must claim (C13, C14). No library decides here: each rule is one line of ours.
+//! The claims that every token must have (C13, C14), in any issuer's form.
 
+use super::{membership::Mapping, rejection::Reason};
 use crate::{
     json::{Object, Value},
-    jwt::membership::Mapping,
     principal::Principal,
 };
 
-/// The last second of the year 9999. A later date is one in milliseconds, mostly.
+/// The last second of the year 9999. A later date is usually one in milliseconds.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// Why a claim is refused: for the log, without a word of the token.
-pub(crate) type Reason = &'static str;
-
-/// What the tokens of one issuer must say.
-///
-/// A list that is configured and empty lets nobody in.
+/// The rules of one issuer. A list that is configured and empty accepts no token.
 #[derive(Clone, Debug)]
 pub(crate) struct ClaimRules {
     pub(crate) authorized_parties: Option<Box<[Box<str>]>>,
@@ -22,12 +17,7 @@ pub(crate) struct ClaimRules {
     pub(crate) mapping: Mapping,
 }
 
-/// Whose token it says it is (C13).
-pub(crate) fn issuer<'a>(claims: &'a Object<'_>) -> Result<&'a str, Reason> {
-    text(claims, "iss", "`iss` is not a non-empty string")
-}
-
-/// What a token says once its signature and its claims are good: all but whether it is valid *now*.
+/// What a verified token says, except whether it is valid now.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) principal: Principal,
@@ -43,48 +33,39 @@ struct Times {
 }
 
 impl Session {
-    /// Whether the token is valid at `now` (Unix seconds), checked anew at every request (C13).
+    /// Checks whether the token is valid at `now` (Unix seconds): at every request, also for a cached token (C13).
     ///
-    /// Expired when `now >= exp + leeway`; not yet valid when `nbf` or `iat` is after `now + leeway`.
+    /// It is expired if `now >= exp + leeway`, and not yet valid if `nbf` or `iat` is after `now + leeway`.
     pub(crate) fn check_times(&self, now: u64, leeway: u64) -> Result<(), Reason> {
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let leeway = i64::try_from(leeway).unwrap_or(i64::MAX);
         let latest = now.saturating_add(leeway);
+        let is_future = |date: Option<i64>| date.is_some_and(|date| date > latest);
         if now >= self.times.expires_at.saturating_add(leeway) {
-            return Err("expired");
+            Err("expired")
+        } else if is_future(self.times.not_before) {
+            Err("`nbf` is in the future")
+        } else if is_future(self.times.issued_at) {
+            Err("`iat` is in the future")
+        } else {
+            Ok(())
         }
-        if self
-            .times
-            .not_before
-            .is_some_and(|not_before| not_before > latest)
-        {
-            return Err("`nbf` is in the future");
-        }
-        if self
-            .times
-            .issued_at
-            .is_some_and(|issued_at| issued_at > latest)
-        {
-            return Err("`iat` is in the future");
-        }
-        Ok(())
     }
 }
 
 impl ClaimRules {
-    /// The session that these claims describe.
+    /// Returns the session that the claims describe.
     pub(crate) fn session(&self, claims: &Object<'_>) -> Result<Session, Reason> {
         let subject = text(claims, "sub", "`sub` is not a non-empty string")?;
-        refuse_other_tokens(claims, subject)?;
+        reject_other_tokens(claims, subject)?;
+        let expires_at = date(claims, "exp", "`exp` is not a date up to 9999")?;
         let times = Times {
-            expires_at: date(claims, "exp", "`exp` is not a date up to 9999")?
-                .ok_or("`exp` is missing")?,
+            expires_at: expires_at.ok_or("`exp` is missing")?,
             not_before: date(claims, "nbf", "`nbf` is not a date up to 9999")?,
             issued_at: date(claims, "iat", "`iat` is not a date up to 9999")?,
         };
         self.check_party(claims)?;
         self.check_audience(claims)?;
-
         let principal = self.mapping.principal(claims, subject)?;
         Ok(Session { principal, times })
     }
@@ -103,27 +84,20 @@ impl ClaimRules {
         }
     }
 
-    /// C14: `aud`, one string or an array of them (RFC 7519 §4.1.3).
+    /// C14: `aud`, a string or an array of strings (RFC 7519 §4.1.3).
     fn check_audience(&self, claims: &Object<'_>) -> Result<(), Reason> {
-        let known = |audience: &str| {
-            self.audiences
-                .iter()
-                .flatten()
-                .any(|known| **known == *audience)
-        };
-        let named = match claims.get("aud") {
-            None if self.audiences.is_none() => true,
+        let audiences = match claims.get("aud") {
+            None if self.audiences.is_none() => return Ok(()),
             None => return Err("`aud` is missing"),
-            Some(Value::String(audience)) => known(audience),
-            Some(Value::Array(audiences)) => {
-                if audiences.iter().any(|audience| audience.as_str().is_none()) {
-                    return Err("`aud` holds something else than strings");
-                }
-                audiences.iter().filter_map(Value::as_str).any(known)
-            }
-            Some(_) => return Err("`aud` is neither a string nor an array"),
+            Some(Value::Array(audiences)) => &audiences[..],
+            Some(audience) => std::slice::from_ref(audience),
         };
-        if named {
+        if audiences.iter().any(|audience| audience.as_str().is_none()) {
+            return Err("`aud` is neither a string nor an array of strings");
+        }
+        let mut named = audiences.iter().filter_map(Value::as_str);
+        let known = self.audiences.iter().flatten();
+        if named.any(|name| known.clone().any(|known| **known == *name)) {
             Ok(())
         } else {
             Err("`aud` names no configured audience")
@@ -131,34 +105,34 @@ impl ClaimRules {
     }
 }
 
-/// Tokens of other kinds that an issuer signs with the same keys, by the names that Clerk gives them.
-fn refuse_other_tokens(claims: &Object<'_>, subject: &str) -> Result<(), Reason> {
+/// Returns `iss` (C13).
+pub(crate) fn issuer<'a>(claims: &'a Object<'_>) -> Result<&'a str, Reason> {
+    text(claims, "iss", "`iss` is not a non-empty string")
+}
+
+/// Rejects other kinds of token that Clerk signs with the same keys.
+fn reject_other_tokens(claims: &Object<'_>, subject: &str) -> Result<(), Reason> {
     let id = string(claims, "jti", "`jti` is not a string")?.unwrap_or_default();
     if subject.starts_with("mch_") || id.starts_with("mt_") {
-        Err("a machine's token, not a session's")
+        Err("a machine token, not a session token")
     } else if id.starts_with("oat_") {
-        Err("an OAuth access token, not a session's")
+        Err("an OAuth access token, not a session token")
     } else {
         Ok(())
     }
 }
 
-/// A claim that is a string where it is present; `null` is not absent.
-#[inline]
+/// An optional claim. If present it must be a string, and not `null`.
 pub(crate) fn string<'a>(
     claims: &'a Object<'_>,
     name: &str,
     reason: Reason,
 ) -> Result<Option<&'a str>, Reason> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(reason),
-    }
+    let claim = claims.get(name);
+    claim.map(|value| value.as_str().ok_or(reason)).transpose()
 }
 
-/// A claim that must be there, and not empty.
-#[inline]
+/// A required claim: a string that is not empty.
 pub(crate) fn text<'a>(
     claims: &'a Object<'_>,
     name: &str,
@@ -169,17 +143,14 @@ pub(crate) fn text<'a>(
         .ok_or(reason)
 }
 
-/// A `NumericDate` (RFC 7519 §2), a fraction of a second rounded up.
-///
-/// Rounding up changes no answer: for a whole second `t`, `t >= date` exactly when `t >= ceil(date)`. What an `f64` cannot tell
-/// apart, less than a millionth of a second, is one moment.
-#[inline]
+/// A `NumericDate` (RFC 7519 §2), a fraction of a second rounded up. Rounding changes no decision: for a whole second `t`,
+/// `t >= date` if and only if `t >= ceil(date)`.
 fn date(claims: &Object<'_>, name: &str, reason: Reason) -> Result<Option<i64>, Reason> {
-    let number = match claims.get(name) {
-        None => return Ok(None),
-        Some(value) => value.as_number().ok_or(reason)?,
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
     };
-    // A float outside an `i64` becomes the nearest one, so it stays past the last second, or before every other.
+    let number = value.as_number().ok_or(reason)?;
+    // The cast saturates.
     let seconds = number
         .as_i64()
         .unwrap_or_else(|| number.as_f64().ceil() as i64);
@@ -221,7 +192,7 @@ mod tests {
         rules.session(&parse_object(claims.as_bytes()).unwrap())
     }
 
-    /// The session of a token with one claim set.
+    /// The session of a token with one claim replaced.
     fn with(rules: &ClaimRules, name: &str, value: Value) -> Result<Session, Reason> {
         let mut claims = claims();
         claims[name] = value;
@@ -240,7 +211,7 @@ mod tests {
 
     // C13, T2
     #[test]
-    fn required_claims_and_types() {
+    fn missing_claim_or_wrong_type_is_rejected() {
         for name in ["sub", "exp"] {
             assert!(without(&rules(), name).is_err(), "{name}");
         }
@@ -263,12 +234,12 @@ mod tests {
 
     // C13, T2
     #[test]
-    fn a_token_of_another_kind_is_refused_by_name() {
+    fn machine_and_oauth_tokens_are_rejected() {
         for (name, value, reason) in [
-            ("sub", "mch_1", "a machine's token, not a session's"),
-            ("sub", "mch_", "a machine's token, not a session's"),
-            ("jti", "mt_1", "a machine's token, not a session's"),
-            ("jti", "oat_1", "an OAuth access token, not a session's"),
+            ("sub", "mch_1", "a machine token, not a session token"),
+            ("sub", "mch_", "a machine token, not a session token"),
+            ("jti", "mt_1", "a machine token, not a session token"),
+            ("jti", "oat_1", "an OAuth access token, not a session token"),
         ] {
             assert_eq!(with(&rules(), name, json!(value)).unwrap_err(), reason);
         }
@@ -279,33 +250,33 @@ mod tests {
 
     // C15
     #[test]
-    fn an_empty_organization_is_none() {
-        let nowhere = ClaimRules {
+    fn empty_organization_is_rejected() {
+        let mapped = ClaimRules {
             mapping: Mapping::new(|_| Ok(Membership::new(""))),
             ..rules()
         };
         assert_eq!(
-            apply(&nowhere, &claims()).unwrap_err(),
-            "its organization is empty"
+            apply(&mapped, &claims()).unwrap_err(),
+            "the organization is empty"
         );
     }
 
     // T19
     #[test]
-    fn a_mapping_that_panics_finds_no_member() {
+    fn panicking_mapping_rejects_the_token() {
         let broken = ClaimRules {
-            mapping: Mapping::new(|_| panic!("a fault of the user's")),
+            mapping: Mapping::new(|_| panic!("a bug")),
             ..rules()
         };
         assert_eq!(
             apply(&broken, &claims()).unwrap_err(),
-            "the mapping of its claims panicked"
+            "the mapping of the claims panicked"
         );
     }
 
     // C14
     #[test]
-    fn a_configured_party_is_required() {
+    fn unauthorized_party_is_rejected() {
         let configured = ClaimRules {
             authorized_parties: list(&["https://other.test", PARTY]),
             ..rules()
@@ -321,16 +292,16 @@ mod tests {
         ] {
             assert!(with(&configured, "azp", party.clone()).is_err(), "{party}");
         }
-        let nobody = ClaimRules {
+        let none = ClaimRules {
             authorized_parties: list(&[]),
             ..rules()
         };
-        assert!(apply(&nobody, &claims()).is_err());
+        assert!(apply(&none, &claims()).is_err());
     }
 
     // C14
     #[test]
-    fn an_audience_must_be_a_configured_one() {
+    fn foreign_audience_is_rejected() {
         let configured = ClaimRules {
             audiences: list(&["https://api.test", "b"]),
             ..rules()
@@ -371,17 +342,17 @@ mod tests {
                 "{audience}"
             );
         }
-        let nobody = ClaimRules {
+        let none = ClaimRules {
             audiences: list(&[]),
             ..rules()
         };
-        assert!(apply(&nobody, &claims()).is_err());
-        assert!(with(&nobody, "aud", json!([])).is_err());
+        assert!(apply(&none, &claims()).is_err());
+        assert!(with(&none, "aud", json!([])).is_err());
     }
 
     // C13, T4
     #[test]
-    fn a_token_expires_at_the_exact_second() {
+    fn token_is_expired_from_the_exact_second() {
         let session = with(&rules(), "exp", json!(1_000)).unwrap();
         assert!(passes_at(&session, 1_000 + LEEWAY - 1));
         assert!(!passes_at(&session, 1_000 + LEEWAY));
@@ -401,7 +372,7 @@ mod tests {
 
     // C13, T4
     #[test]
-    fn a_token_begins_at_the_exact_second() {
+    fn token_is_valid_from_the_exact_second() {
         for name in ["nbf", "iat"] {
             let session = with(&rules(), name, json!(1_000)).unwrap();
             assert!(passes_at(&session, 1_000 - LEEWAY), "{name}");
@@ -421,7 +392,7 @@ mod tests {
 
     // C13
     #[test]
-    fn a_date_is_a_number_up_to_the_year_9999() {
+    fn date_after_9999_or_of_wrong_type_is_rejected() {
         for name in ["exp", "nbf", "iat"] {
             assert!(with(&rules(), name, json!(LAST_SECOND)).is_ok(), "{name}");
             for wrong in [
