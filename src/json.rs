@@ -8,9 +8,6 @@
     allow(dead_code, reason = "request bodies use a part of it")
 )]
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     borrow::Cow,
     cell::Cell,
@@ -215,3 +212,6 @@ impl<'de> Visitor<'de> for Reader<'_, 'de> {
         Ok(Value::Object(object))
     }
 }
+
+#[cfg(test)]
+mod tests;

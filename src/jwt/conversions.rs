@@ -4,10 +4,7 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 
 use super::{
     algorithm::Algorithm,
-    keys::{
-        error::{Fault, KeySetError},
-        key_set::KeySet,
-    },
+    keys::{error::KeySetError, key_set::KeySet},
 };
 
 /// Reads the set as [`KeySet::from_jwks`] does.
@@ -26,7 +23,7 @@ impl TryFrom<&JwkSet> for KeySet {
     type Error = KeySetError;
 
     fn try_from(set: &JwkSet) -> Result<Self, KeySetError> {
-        let json = serde_json::to_vec(set).map_err(|error| Fault::Form(error.to_string()))?;
+        let json = serde_json::to_vec(set).map_err(KeySetError::malformed)?;
         Self::from_jwks(json)
     }
 }

@@ -26,7 +26,7 @@ use super::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Issuer {
-    pub(crate) name: Box<str>,
+    pub(crate) name: String,
     pub(crate) key_set: KeySet,
     pub(crate) rules: ClaimRules,
 }
@@ -36,7 +36,7 @@ impl Issuer {
     /// accepts no token.
     pub fn new(name: impl Into<String>, key_set: KeySet) -> Self {
         Self {
-            name: name.into().into_boxed_str(),
+            name: name.into(),
             key_set,
             rules: ClaimRules {
                 authorized_parties: None,
@@ -53,7 +53,7 @@ impl Issuer {
         mut self,
         parties: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.rules.authorized_parties = Some(boxed(parties));
+        self.rules.authorized_parties = Some(parties.into_iter().map(Into::into).collect());
         self
     }
 
@@ -64,7 +64,7 @@ impl Issuer {
         mut self,
         audiences: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.rules.audiences = Some(boxed(audiences));
+        self.rules.audiences = Some(audiences.into_iter().map(Into::into).collect());
         self
     }
 
@@ -87,13 +87,6 @@ impl Issuer {
         self.rules.mapping = Mapping::new(membership);
         self
     }
-}
-
-fn boxed(names: impl IntoIterator<Item = impl Into<String>>) -> Box<[Box<str>]> {
-    names
-        .into_iter()
-        .map(|name| name.into().into_boxed_str())
-        .collect()
 }
 
 #[cfg(test)]

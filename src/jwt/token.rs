@@ -10,39 +10,27 @@ use crate::json::{self, Object};
 /// The three parts of a token. Nothing of them has been verified.
 #[derive(Debug)]
 pub(crate) struct Token<'a> {
-    header: &'a str,
+    pub(crate) header: Vec<u8>,
     payload: &'a str,
-    signature: &'a str,
-    signing_input: &'a str,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) signing_input: &'a str,
 }
 
 impl<'a> Token<'a> {
-    /// Splits the compact serialization (RFC 7515 §3.1). A fourth part is left in the payload, where its dot is rejected.
+    /// Splits the compact serialization (RFC 7515 §3.1) and decodes header and signature. A fourth part is left in the payload, where its dot is rejected.
     pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or("not three parts")?;
         let (header, payload) = signing_input.split_once('.').ok_or("not three parts")?;
         Ok(Self {
-            header,
+            header: decode(header).ok_or("the header is not strict base64url")?,
             payload,
-            signature,
+            signature: decode(signature).ok_or("the signature is not strict base64url")?,
             signing_input,
         })
     }
 
-    pub(crate) fn header(&self) -> Result<Vec<u8>, Reason> {
-        decode(self.header).ok_or("the header is not strict base64url")
-    }
-
     pub(crate) fn payload(&self) -> Result<Vec<u8>, Reason> {
         decode(self.payload).ok_or("the payload is not strict base64url")
-    }
-
-    pub(crate) fn signature(&self) -> Result<Vec<u8>, Reason> {
-        decode(self.signature).ok_or("the signature is not strict base64url")
-    }
-
-    pub(crate) fn signing_input(&self) -> &'a [u8] {
-        self.signing_input.as_bytes()
     }
 }
 
@@ -122,12 +110,15 @@ mod tests {
     #[test]
     fn token_without_three_parts_is_rejected() {
         let token = Token::parse("e30.YQ.AA").unwrap();
-        assert_eq!(token.header().unwrap(), b"{}");
+        assert_eq!(token.header, b"{}");
         assert_eq!(token.payload().unwrap(), b"a");
-        assert_eq!(token.signature().unwrap(), [0]);
-        assert_eq!(token.signing_input(), b"e30.YQ");
+        assert_eq!(token.signature, [0]);
+        assert_eq!(token.signing_input, "e30.YQ");
         for other in ["", "e30", "e30.AA"] {
             assert_eq!(Token::parse(other).unwrap_err(), "not three parts");
+        }
+        for other in ["e30=.YQ.AA", "e30.YQ.AA=", "e30.YQ.AB"] {
+            assert!(Token::parse(other).is_err(), "{other}");
         }
         for other in ["...", "e30.Y.Q.AA", "e30.YQ..AA", "e30..YQ.AA"] {
             assert!(Token::parse(other).unwrap().payload().is_err(), "{other}");

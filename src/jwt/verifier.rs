@@ -1,6 +1,3 @@
-#[cfg(test)]
-mod tests;
-
 use std::{sync::Arc, time::Duration};
 
 use super::{
@@ -180,8 +177,7 @@ impl JwtVerifier {
     /// Returns the session of a token and the keys that verified it. Its times are not checked.
     fn session(&self, token: &str) -> Result<(Session, Arc<Keys>), JwtRejection> {
         let token = Token::parse(token)?;
-        let header_json = token.header()?;
-        let header = Header::read(&header_json)?;
+        let header = Header::read(&token.header)?;
         if !self.settings.algorithms.contains(&header.algorithm) {
             return Err("`alg` is not an accepted algorithm".into());
         }
@@ -189,15 +185,15 @@ impl JwtVerifier {
         let keys = issuer.key_set.verify(&Signed {
             kid: &header.kid,
             algorithm: header.algorithm,
-            message: token.signing_input(),
-            signature: &token.signature()?,
+            message: token.signing_input.as_bytes(),
+            signature: &token.signature,
         })?;
 
         // From here on the token is what a holder of these keys has signed.
-        token::object(&header_json)?;
+        token::object(&token.header)?;
         let payload = token.payload()?;
         let claims = token::object(&payload)?;
-        if claims::issuer(&claims)? != &*issuer.name {
+        if claims::issuer(&claims)? != issuer.name {
             return Err(UNKNOWN_ISSUER.into());
         }
         Ok((issuer.rules.session(&claims)?, keys))
@@ -211,7 +207,7 @@ impl JwtVerifier {
         }
         let payload = token.payload()?;
         let name = token::unverified_issuer(&payload)?;
-        let issuer = issuers.iter().find(|issuer| *issuer.name == *name);
+        let issuer = issuers.iter().find(|issuer| issuer.name == name);
         issuer.ok_or(UNKNOWN_ISSUER)
     }
 
@@ -226,3 +222,6 @@ impl JwtVerifier {
 }
 
 const UNKNOWN_ISSUER: Reason = "`iss` is not a configured issuer";
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,7 @@ use crate::jwt::{algorithm::Algorithm, base64url::encode, keys::key_set::KeySet}
 /// ```
 pub struct TestIssuer {
     issuer: String,
+    algorithm: Algorithm,
     key: SigningKey,
     rotations: u32,
 }
@@ -45,7 +46,8 @@ impl TestIssuer {
     pub fn new(issuer: impl Into<String>) -> Self {
         Self {
             issuer: issuer.into(),
-            key: SigningKey::generate(Algorithm::Es256),
+            algorithm: Algorithm::Es256,
+            key: generate(Algorithm::Es256),
             rotations: 0,
         }
     }
@@ -53,13 +55,14 @@ impl TestIssuer {
     /// Signs with `algorithm` and a new key.
     #[must_use]
     pub fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.key = SigningKey::generate(algorithm);
+        self.algorithm = algorithm;
+        self.key = generate(algorithm);
         self
     }
 
     /// Replaces the key by a new one with a new `kid`.
     pub fn rotate(&mut self) {
-        self.key = SigningKey::generate(self.key.algorithm);
+        self.key = generate(self.algorithm);
         self.rotations += 1;
     }
 
@@ -81,7 +84,7 @@ impl TestIssuer {
         let mut jwk = self.key.jwk.clone();
         jwk["kid"] = json!(self.kid());
         jwk["use"] = json!("sig");
-        jwk["alg"] = json!(self.key.algorithm.as_str());
+        jwk["alg"] = json!(self.algorithm.as_str());
         json!({ "keys": [jwk] }).to_string()
     }
 
@@ -96,7 +99,7 @@ impl TestIssuer {
     /// Its claims: `v` 2, `iss`, `azp` [`AUTHORIZED_PARTY`](Self::AUTHORIZED_PARTY), `sub` `user_test`, `sid` `sess_test`, `sts`
     /// `active`, `o` `{"id":"org_test","rol":"admin","slg":"test"}`, `exp`.
     pub fn token(&self) -> TestToken<'_> {
-        let header = json!({ "alg": self.key.algorithm.as_str(), "kid": self.kid(), "typ": "JWT" });
+        let header = json!({ "alg": self.algorithm.as_str(), "kid": self.kid(), "typ": "JWT" });
         let claims = json!({
             "v": 2,
             "iss": self.issuer,
@@ -135,7 +138,7 @@ impl fmt::Debug for TestIssuer {
         formatter
             .debug_struct("TestIssuer")
             .field("issuer", &self.issuer)
-            .field("algorithm", &self.key.algorithm)
+            .field("algorithm", &self.algorithm)
             .field("kid", &self.kid())
             .finish_non_exhaustive()
     }
@@ -246,68 +249,58 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 struct SigningKey {
-    algorithm: Algorithm,
     /// The public key, without `kid`, `use` and `alg`.
     jwk: Value,
     sign: Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
 }
 
-impl SigningKey {
-    fn generate(algorithm: Algorithm) -> Self {
-        let (jwk, sign) = match algorithm {
-            Algorithm::Rs256 => rsa_key(&signature::RSA_PKCS1_SHA256),
-            Algorithm::Rs384 => rsa_key(&signature::RSA_PKCS1_SHA384),
-            Algorithm::Rs512 => rsa_key(&signature::RSA_PKCS1_SHA512),
-            Algorithm::Ps256 => rsa_key(&signature::RSA_PSS_SHA256),
-            Algorithm::Ps384 => rsa_key(&signature::RSA_PSS_SHA384),
-            Algorithm::Ps512 => rsa_key(&signature::RSA_PSS_SHA512),
-            Algorithm::Es256 => ec_key("P-256", &signature::ECDSA_P256_SHA256_FIXED_SIGNING),
-            Algorithm::Es384 => ec_key("P-384", &signature::ECDSA_P384_SHA384_FIXED_SIGNING),
-            Algorithm::EdDsa => ed25519_key(),
-        };
-        Self {
-            algorithm,
-            jwk,
-            sign,
-        }
+fn generate(algorithm: Algorithm) -> SigningKey {
+    match algorithm {
+        Algorithm::Rs256 => rsa_key(&signature::RSA_PKCS1_SHA256),
+        Algorithm::Rs384 => rsa_key(&signature::RSA_PKCS1_SHA384),
+        Algorithm::Rs512 => rsa_key(&signature::RSA_PKCS1_SHA512),
+        Algorithm::Ps256 => rsa_key(&signature::RSA_PSS_SHA256),
+        Algorithm::Ps384 => rsa_key(&signature::RSA_PSS_SHA384),
+        Algorithm::Ps512 => rsa_key(&signature::RSA_PSS_SHA512),
+        Algorithm::Es256 => ec_key("P-256", &signature::ECDSA_P256_SHA256_FIXED_SIGNING),
+        Algorithm::Es384 => ec_key("P-384", &signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+        Algorithm::EdDsa => ed25519_key(),
     }
 }
 
-type Generated = (Value, Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>);
-
-fn rsa_key(encoding: &'static dyn RsaEncoding) -> Generated {
+fn rsa_key(encoding: &'static dyn RsaEncoding) -> SigningKey {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("an RSA key");
     // RSAPublicKey (RFC 8017 §A.1.1) of 2048 bits and exponent 65537: 9 bytes, the modulus, 5 bytes.
     let der = pair.public_key().as_ref();
     let modulus = der.get(9..9 + pair.public_modulus_len());
     let modulus = encode(modulus.expect("an RSA public key"));
     let jwk = json!({ "kty": "RSA", "n": modulus, "e": "AQAB" });
-    let sign = move |message: &[u8]| {
+    let sign = Box::new(move |message: &[u8]| {
         let mut signature = vec![0; pair.public_modulus_len()];
         pair.sign(encoding, &SystemRandom::new(), message, &mut signature)
             .expect("an RSA signature");
         signature
-    };
-    (jwk, Box::new(sign))
+    });
+    SigningKey { jwk, sign }
 }
 
-fn ec_key(curve: &str, algorithm: &'static EcdsaSigningAlgorithm) -> Generated {
+fn ec_key(curve: &str, algorithm: &'static EcdsaSigningAlgorithm) -> SigningKey {
     let pair = EcdsaKeyPair::generate(algorithm).expect("an EC key");
     // The uncompressed form (SEC 1 §2.3.3): 4, x, y.
     let (_, point) = pair.public_key().as_ref().split_first().expect("a point");
     let (x, y) = point.split_at(point.len() / 2);
     let jwk = json!({ "kty": "EC", "crv": curve, "x": encode(x), "y": encode(y) });
-    let sign = move |message: &[u8]| {
+    let sign = Box::new(move |message: &[u8]| {
         let signature = pair.sign(&SystemRandom::new(), message);
         signature.expect("an EC signature").as_ref().to_vec()
-    };
-    (jwk, Box::new(sign))
+    });
+    SigningKey { jwk, sign }
 }
 
-fn ed25519_key() -> Generated {
+fn ed25519_key() -> SigningKey {
     let pair = Ed25519KeyPair::generate().expect("an Ed25519 key");
     let x = encode(pair.public_key().as_ref());
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
-    let sign = move |message: &[u8]| pair.sign(message).as_ref().to_vec();
-    (jwk, Box::new(sign))
+    let sign = Box::new(move |message: &[u8]| pair.sign(message).as_ref().to_vec());
+    SigningKey { jwk, sign }
 }

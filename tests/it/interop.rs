@@ -235,7 +235,7 @@ fn change() -> impl Strategy<Value = (bool, &'static str, Value)> {
         json!(["exp"]),
     ];
     let parameter = (
-        select(vec!["alg", "kid", "typ", "cty", "crit"]),
+        select(vec!["alg", "kid", "typ", "crit"]),
         select(values.to_vec()),
     );
     let parameter = parameter.prop_map(|(name, value)| (false, name, value));

@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, io};
+use std::fmt;
 
 use super::jwk::quoted;
 
@@ -14,11 +14,16 @@ use super::jwk::quoted;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnusableKey {
     pub(crate) index: usize,
-    pub(crate) kid: Option<Box<str>>,
-    pub(crate) reason: Box<str>,
+    kid: Option<String>,
+    reason: String,
 }
 
 impl UnusableKey {
+    pub(crate) fn new(index: usize, kid: Option<&str>, reason: String) -> Self {
+        let kid = kid.map(str::to_owned);
+        Self { index, kid, reason }
+    }
+
     /// Returns the `kid` of the entry, unescaped.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
@@ -49,71 +54,48 @@ impl fmt::Display for UnusableKey {
 /// let error = KeySet::from_jwks(r#"{"keys": []}"#).unwrap_err();
 /// assert_eq!(error.to_string(), "no usable key in the JWKS: it is empty");
 /// ```
-#[derive(Debug)]
-pub struct KeySetError {
-    /// The file or URL.
-    place: Option<String>,
-    fault: Fault,
-}
-
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error("the key set cannot be read: {0}")]
-    Read(#[source] io::Error),
-    #[error("not a JWKS ({{\"keys\": [..]}}): {0}")]
-    Form(String),
-    #[error("no usable key in the JWKS: {}", listed(.0))]
-    NoUsableKey(Vec<UnusableKey>),
-    /// How to fetch the set is configured wrongly.
-    #[cfg(feature = "jwks")]
-    #[error("{0}")]
-    Setup(String),
-}
-
-fn listed(keys: &[UnusableKey]) -> String {
-    if keys.is_empty() {
-        return "it is empty".to_owned();
-    }
-    let keys: Vec<_> = keys.iter().map(UnusableKey::to_string).collect();
-    keys.join("; ")
+#[error("{message}")]
+pub struct KeySetError {
+    message: String,
+    unusable: Vec<UnusableKey>,
 }
 
 impl KeySetError {
     /// Returns the entries of the set if none of them is usable.
     #[must_use]
     pub fn unusable_keys(&self) -> &[UnusableKey] {
-        match &self.fault {
-            Fault::NoUsableKey(keys) => keys,
-            _ => &[],
+        &self.unusable
+    }
+
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            unusable: Vec::new(),
+        }
+    }
+
+    pub(crate) fn malformed(reason: impl fmt::Display) -> Self {
+        Self::new(format!("not a JWKS ({{\"keys\": [..]}}): {reason}"))
+    }
+
+    pub(crate) fn no_usable_key(unusable: Vec<UnusableKey>) -> Self {
+        let reasons: Vec<_> = unusable.iter().map(UnusableKey::to_string).collect();
+        let reasons = match &reasons[..] {
+            [] => "it is empty".to_owned(),
+            reasons => reasons.join("; "),
+        };
+        Self {
+            message: format!("no usable key in the JWKS: {reasons}"),
+            unusable,
         }
     }
 
     /// Adds the file or URL.
     pub(crate) fn at(self, place: impl fmt::Display) -> Self {
         Self {
-            place: Some(place.to_string()),
+            message: format!("{place}: {}", self.message),
             ..self
         }
-    }
-}
-
-impl From<Fault> for KeySetError {
-    fn from(fault: Fault) -> Self {
-        Self { place: None, fault }
-    }
-}
-
-impl fmt::Display for KeySetError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(formatter, "{place}: ")?;
-        }
-        self.fault.fmt(formatter)
-    }
-}
-
-impl Error for KeySetError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.fault.source()
     }
 }

@@ -2,9 +2,6 @@
 //!
 //! Requests read the last published state. Only a token that this state does not verify waits for a fetch.
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
@@ -21,11 +18,11 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    error::{Fault, KeySetError, UnusableKey},
+    error::{KeySetError, UnusableKey},
     source::{FetchError, JwksSource},
     verification_keys::{Keys, Signed, Unverified},
 };
-use crate::jwt::rejection::{Fetching, JwtRejection};
+use crate::jwt::rejection::JwtRejection;
 
 /// The deadline of one fetch, with redirects and discovery.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -42,6 +39,9 @@ const LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// The first and the longest pause after failures. The pause doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The time to the next fetch after the task has ended with its runtime.
+const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// How many requests can wait for a fetch. Further ones are answered 503 at once (T14).
 const MAX_WAITING: usize = 1024;
@@ -71,28 +71,20 @@ struct State {
     keys: Option<Arc<Keys>>,
     /// Whether the last fetch succeeded. If it failed, an unknown `kid` may be in the issuer's set.
     is_current: bool,
-    fetch: Fetch,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fetch {
-    UnderWay,
-    /// No token causes a fetch before this moment.
-    IdleUntil(Instant),
-    /// The task has ended with its runtime.
-    Never,
+    /// When a token can cause the next fetch; `None` while one is under way.
+    due: Option<Instant>,
 }
 
 impl FetchedKeys {
     /// Starts the task.
     pub(crate) fn spawn(source: impl JwksSource) -> Result<Self, KeySetError> {
         let runtime = Handle::try_current().map_err(|_| {
-            Fault::Setup("no tokio runtime to fetch the key set in: build the `KeySet` inside one, as in `#[tokio::main]`".into())
+            KeySetError::new("no tokio runtime to fetch the key set in: build the `KeySet` inside one, as in `#[tokio::main]`")
         })?;
         let (state, _) = watch::channel(State {
             keys: None,
             is_current: false,
-            fetch: Fetch::UnderWay,
+            due: None,
         });
         let shared = Arc::new(Shared {
             state,
@@ -146,8 +138,8 @@ impl FetchedKeys {
             self.shared.wanted.notify_one();
         }
         let mut state = self.shared.state.subscribe();
-        JwtRejection::Waiting(Fetching::new(async move {
-            let _ = state.wait_for(|state| state.fetch != Fetch::UnderWay).await;
+        JwtRejection::Waiting(Box::pin(async move {
+            let _ = state.wait_for(|state| state.due.is_some()).await;
         }))
     }
 }
@@ -161,11 +153,7 @@ impl Drop for FetchedKeys {
 impl State {
     /// Returns whether a fetch is under way or due.
     fn may_fetch(&self, now: Instant) -> bool {
-        match self.fetch {
-            Fetch::UnderWay => true,
-            Fetch::IdleUntil(due) => due <= now,
-            Fetch::Never => false,
-        }
+        self.due.is_none_or(|due| due <= now)
     }
 
     fn replace(&mut self, keys: Option<Arc<Keys>>) {
@@ -180,17 +168,13 @@ impl Shared {
     fn begin_if_due(&self, now: Instant) -> bool {
         let mut begins = false;
         self.state.send_if_modified(|state| {
-            begins = state.fetch != Fetch::UnderWay && state.may_fetch(now);
+            begins = state.due.is_some_and(|due| due <= now);
             if begins {
-                state.fetch = Fetch::UnderWay;
+                state.due = None;
             }
             false
         });
         begins
-    }
-
-    fn is_under_way(&self) -> bool {
-        self.state.borrow().fetch == Fetch::UnderWay
     }
 }
 
@@ -203,9 +187,7 @@ async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
     let mut expires_at = Instant::now();
     loop {
         let begun_at = Instant::now();
-        shared
-            .state
-            .send_modify(|state| state.fetch = Fetch::UnderWay);
+        shared.state.send_modify(|state| state.due = None);
         let new_keys = match fetch(Arc::clone(&source)).await {
             Ok(json) if !last.is_empty() && json == last => Ok(None),
             Ok(json) => Keys::from_jwks(&json)
@@ -232,7 +214,7 @@ async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
             if let Ok(Some(keys)) = new_keys {
                 state.replace(Some(keys));
             }
-            state.fetch = Fetch::IdleUntil(begun_at + TOKEN_INTERVAL);
+            state.due = Some(begun_at + TOKEN_INTERVAL);
         });
 
         let next = Instant::now() + pause(failures);
@@ -240,7 +222,7 @@ async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
             tokio::select! {
                 () = sleep_until(next) => break,
                 // A fetch for another reason may have ended since the notification.
-                () = shared.wanted.notified() => if shared.is_under_way() { break },
+                () = shared.wanted.notified() => if shared.state.borrow().due.is_none() { break },
                 () = sleep_until(expires_at), if !last.is_empty() => {
                     last = Bytes::new();
                     shared.state.send_modify(|state| state.replace(None));
@@ -294,7 +276,10 @@ impl Drop for Closing<'_> {
         self.0.state.send_modify(|state| {
             state.replace(None);
             state.is_current = false;
-            state.fetch = Fetch::Never;
+            state.due = Some(Instant::now() + NEVER);
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

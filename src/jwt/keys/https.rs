@@ -1,13 +1,10 @@
 //! Key sets over HTTPS.
 
-use std::{fmt, net::IpAddr};
+use std::{error::Error, fmt, net::IpAddr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{
-    Request, Response, StatusCode, Uri, header,
-    uri::{PathAndQuery, Scheme},
-};
+use http::{Request, Response, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -21,7 +18,7 @@ use rustls::{
 };
 
 use super::{
-    error::{Fault, KeySetError},
+    error::KeySetError,
     source::{FetchError, JwksSource},
     verification_keys::MAX_BYTES,
 };
@@ -51,6 +48,8 @@ pub struct HttpsJwks {
     openid_issuer: Option<String>,
     client: HttpsClient,
 }
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 type HttpsClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
@@ -99,21 +98,22 @@ impl HttpsJwks {
     pub fn with_root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, KeySetError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem.as_ref()) {
-            let certificate = certificate
-                .map_err(|error| setup(format!("a root certificate cannot be read: {error}")))?;
-            roots
-                .add(certificate)
-                .map_err(|error| setup(format!("a root certificate cannot be used: {error}")))?;
+            certificate
+                .map_err(BoxError::from)
+                .and_then(|certificate| Ok(roots.add(certificate)?))
+                .map_err(|error| {
+                    KeySetError::new(format!("a root certificate cannot be used: {error}"))
+                })?;
         }
         if roots.is_empty() {
-            return Err(setup("no root certificate in the given PEM"));
+            return Err(KeySetError::new("no root certificate in the given PEM"));
         }
         let client = client(Some(roots))?;
         Ok(Self { client, ..self })
     }
 
     fn new(url: &str, openid_issuer: Option<String>) -> Result<Self, KeySetError> {
-        let url = permitted(url).map_err(setup)?;
+        let url = permitted(url).map_err(KeySetError::new)?;
         // Without TLS no root certificates are needed.
         let roots = is_plain(&url).then(RootCertStore::empty);
         Ok(Self {
@@ -123,46 +123,40 @@ impl HttpsJwks {
         })
     }
 
-    async fn get(&self, url: &Uri) -> Result<Bytes, FetchError> {
+    async fn get(&self, url: &Uri) -> Result<Bytes, BoxError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let request = Request::get(&url)
                 .header(header::ACCEPT, "application/json, application/jwk-set+json")
                 .header(header::USER_AGENT, USER_AGENT)
-                .body(Empty::new())
-                .map_err(FetchError::new)?;
-            let response = self.client.request(request).await;
-            let response = response.map_err(FetchError::new)?;
+                .body(Empty::new())?;
+            let response = self.client.request(request).await?;
             match response.status() {
                 StatusCode::OK => {
                     // A `Content-Length` proves nothing, so the bytes are counted.
                     let body = Limited::new(response.into_body(), MAX_BYTES);
-                    let body = body.collect().await.map_err(FetchError::new)?;
-                    return Ok(body.to_bytes());
+                    return Ok(body.collect().await?.to_bytes());
                 }
                 status if status.is_redirection() => url = redirect_target(&url, &response)?,
-                status => return Err(FetchError::new(format!("the answer is {status}"))),
+                status => return Err(format!("the answer is {status}").into()),
             }
         }
-        Err(FetchError::new("more than 3 redirects"))
+        Err("more than 3 redirects".into())
     }
 
     /// Returns the `jwks_uri` of the OpenID configuration.
-    async fn discover(&self, issuer: &str) -> Result<Uri, FetchError> {
+    async fn discover(&self, issuer: &str) -> Result<Uri, BoxError> {
         let document = self.get(&self.url).await?;
         let document = json::parse_object(&document)
-            .map_err(|error| FetchError::new(format!("the OpenID configuration is {error}")))?;
+            .map_err(|error| format!("the OpenID configuration is {error}"))?;
         let member = |name| document.get(name).and_then(Value::as_str);
         if member("issuer") != Some(issuer) {
-            return Err(FetchError::new(
-                "the OpenID configuration has another `issuer`",
-            ));
+            return Err("the OpenID configuration has another `issuer`".into());
         }
-        let uri = member("jwks_uri")
-            .ok_or_else(|| FetchError::new("the OpenID configuration has no `jwks_uri`"))?;
-        let uri = permitted(uri).map_err(FetchError::new)?;
+        let uri = member("jwks_uri").ok_or("the OpenID configuration has no `jwks_uri`")?;
+        let uri = permitted(uri)?;
         if is_plain(&uri) && !is_plain(&self.url) {
-            return Err(FetchError::new("the `jwks_uri` is not `https`"));
+            return Err("the `jwks_uri` is not `https`".into());
         }
         Ok(uri)
     }
@@ -171,10 +165,13 @@ impl HttpsJwks {
 #[async_trait]
 impl JwksSource for HttpsJwks {
     async fn fetch(&self) -> Result<Bytes, FetchError> {
-        match &self.openid_issuer {
-            None => self.get(&self.url).await,
-            Some(issuer) => self.get(&self.discover(issuer).await?).await,
-        }
+        let url = match &self.openid_issuer {
+            None => Ok(self.url.clone()),
+            Some(issuer) => self.discover(issuer).await,
+        };
+        self.get(&url.map_err(FetchError::new)?)
+            .await
+            .map_err(FetchError::new)
     }
 }
 
@@ -190,11 +187,11 @@ fn client(roots: Option<RootCertStore>) -> Result<HttpsClient, KeySetError> {
     // With a provider of its own: the process need not have a default one, and it may be any.
     let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()
-        .map_err(|error| setup(error.to_string()))?;
+        .map_err(|error| KeySetError::new(error.to_string()))?;
     let config = match roots {
         Some(roots) => config.with_root_certificates(roots),
         None => config.with_native_roots().map_err(|error| {
-            setup(format!(
+            KeySetError::new(format!(
                 "the system has no root certificates ({error}): install `ca-certificates`, set SSL_CERT_FILE, or use \
                  `HttpsJwks::with_root_certificates`"
             ))
@@ -212,22 +209,21 @@ fn client(roots: Option<RootCertStore>) -> Result<HttpsClient, KeySetError> {
 }
 
 /// Returns the target of a redirect, on the same server.
-fn redirect_target<B>(from: &Uri, response: &Response<B>) -> Result<Uri, FetchError> {
+fn redirect_target<B>(from: &Uri, response: &Response<B>) -> Result<Uri, BoxError> {
     let location = response.headers().get(header::LOCATION);
     let location = location
-        .and_then(|location| location.to_str().ok())
-        .ok_or_else(|| FetchError::new("a redirect without a `Location`"))?;
+        .ok_or("a redirect without a `Location`")?
+        .to_str()?;
     if location.starts_with('/') && !location.starts_with("//") {
         let mut parts = from.clone().into_parts();
-        let path = location.parse::<PathAndQuery>();
-        parts.path_and_query = Some(path.map_err(FetchError::new)?);
-        return Uri::from_parts(parts).map_err(FetchError::new);
+        parts.path_and_query = Some(location.parse()?);
+        return Ok(Uri::from_parts(parts)?);
     }
-    let target = permitted(location).map_err(FetchError::new)?;
+    let target = permitted(location)?;
     if origin(&target) == origin(from) {
         Ok(target)
     } else {
-        Err(FetchError::new("a redirect to another server"))
+        Err("a redirect to another server".into())
     }
 }
 
@@ -263,8 +259,4 @@ fn is_loopback(host: &str) -> bool {
 
 fn is_plain(uri: &Uri) -> bool {
     uri.scheme() == Some(&Scheme::HTTP)
-}
-
-fn setup(reason: impl Into<String>) -> KeySetError {
-    Fault::Setup(reason.into()).into()
 }

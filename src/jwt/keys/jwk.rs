@@ -51,15 +51,20 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// Reads the public key of an entry once for each algorithm that it is good for, or returns why the entry is not usable.
-pub(crate) fn read(jwk: &Object<'_>) -> Result<Vec<VerificationKey>, String> {
+/// Returns the `kid` of an entry and its key, once for each algorithm that it is good for, or why it is not usable.
+pub(crate) fn read<'a>(jwk: &'a Value<'_>) -> Result<(&'a str, Vec<VerificationKey>), String> {
+    let object = jwk.as_object().ok_or("it is not a JSON object")?;
+    let (kid, jwk) = (kid(jwk).ok_or("it has no `kid`")?, object);
     check_use(jwk)?;
-    let algorithms = algorithms(jwk)?;
+    let algorithms = algorithms(jwk)?.into_iter();
     let public_key = public_key(jwk)?;
-    algorithms
-        .into_iter()
-        .map(|algorithm| VerificationKey::new(algorithm, &public_key))
-        .collect()
+    let keys = algorithms.map(|algorithm| VerificationKey::new(algorithm, &public_key));
+    Ok((kid, keys.collect::<Result<_, _>>()?))
+}
+
+pub(crate) fn kid<'a>(jwk: &'a Value<'_>) -> Option<&'a str> {
+    let kid = member(jwk.as_object()?, "kid")?.as_str();
+    kid.filter(|kid| !kid.is_empty())
 }
 
 fn check_use(jwk: &Object<'_>) -> Result<(), String> {
@@ -68,14 +73,11 @@ fn check_use(jwk: &Object<'_>) -> Result<(), String> {
         Some(Some(other)) => return Err(format!("its `use` is {}, not \"sig\"", quoted(other))),
         Some(None) => return Err("its `use` is not a string".into()),
     }
-    let can_verify = match member(jwk, "key_ops") {
-        None => true,
-        Some(Value::Array(operations)) => operations
-            .iter()
-            .any(|operation| operation.as_str() == Some("verify")),
-        Some(_) => false,
+    let can_verify = |operations: &Value<'_>| match operations {
+        Value::Array(operations) => operations.contains(&Value::String("verify".into())),
+        _ => false,
     };
-    if !can_verify {
+    if !member(jwk, "key_ops").is_none_or(can_verify) {
         return Err("its `key_ops` do not contain \"verify\"".into());
     }
     if member(jwk, "d").is_some() {
@@ -184,7 +186,7 @@ fn verification(algorithm: Algorithm) -> &'static dyn VerificationAlgorithm {
 }
 
 /// A member that is present and not `null`.
-pub(crate) fn member<'a, 'j>(jwk: &'a Object<'j>, name: &str) -> Option<&'a Value<'j>> {
+fn member<'a, 'j>(jwk: &'a Object<'j>, name: &str) -> Option<&'a Value<'j>> {
     jwk.get(name).filter(|value| **value != Value::Null)
 }
 
@@ -214,7 +216,9 @@ mod tests {
     /// The key of an entry for one algorithm.
     fn key(jwk: serde_json::Value) -> Result<VerificationKey, String> {
         let jwk = jwk.to_string();
-        let mut keys = read(&parse_object(jwk.as_bytes()).unwrap())?;
+        let mut jwk = parse_object(jwk.as_bytes()).unwrap();
+        jwk.insert("kid".into(), Value::String("1".into()));
+        let (_, mut keys) = read(&Value::Object(jwk))?;
         assert_eq!(keys.len(), 1);
         Ok(keys.remove(0))
     }

@@ -1,13 +1,8 @@
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 use super::{
-    error::{Fault, KeySetError, UnusableKey},
-    verification_keys::{Keys, MAX_BYTES, Signed},
+    error::{KeySetError, UnusableKey},
+    verification_keys::{Keys, Signed},
 };
 #[cfg(feature = "jwks")]
 use super::{fetched::FetchedKeys, https::HttpsJwks, source::JwksSource};
@@ -90,8 +85,8 @@ impl KeySet {
     /// As [`from_jwks`](Self::from_jwks), and if the file cannot be read. The error names the file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, KeySetError> {
         let path = path.as_ref();
-        read(path)
-            .map_err(|error| Fault::Read(error).into())
+        fs::read(path)
+            .map_err(|error| KeySetError::new(format!("the key set cannot be read: {error}")))
             .and_then(Self::from_jwks)
             .map_err(|error| error.at(path.display()))
     }
@@ -206,15 +201,6 @@ impl KeySet {
             Source::Unavailable => Err(JwtRejection::KeySetUnavailable),
         }
     }
-}
-
-/// Reads at most one byte more than a set may have, whatever kind of file this is.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut json = Vec::new();
-    File::open(path)?
-        .take(MAX_BYTES as u64 + 1)
-        .read_to_end(&mut json)?;
-    Ok(json)
 }
 
 #[cfg(test)]

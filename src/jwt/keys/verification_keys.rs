@@ -8,8 +8,8 @@ use std::{
 use tracing::info;
 
 use super::{
-    error::{Fault, KeySetError, UnusableKey},
-    jwk::{self, VerificationKey, member},
+    error::{KeySetError, UnusableKey},
+    jwk::{self, VerificationKey},
 };
 use crate::{
     json::{self, Value},
@@ -22,7 +22,7 @@ pub(crate) const MAX_BYTES: usize = 256 * 1024;
 /// One state of a key set. A newer state replaces it as a whole.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    /// By `kid`: at most one key for each algorithm.
+    /// By `kid`. Keys of one `kid` and algorithm are equal.
     usable: HashMap<Box<str>, Vec<VerificationKey>>,
     unusable: Vec<UnusableKey>,
     superseded: AtomicBool,
@@ -59,45 +59,37 @@ impl Unverified {
 
 impl Keys {
     pub(crate) fn from_jwks(json: &[u8]) -> Result<Self, KeySetError> {
-        let form = |reason: &str| KeySetError::from(Fault::Form(reason.to_owned()));
         if json.len() > MAX_BYTES {
-            return Err(form("it is larger than 256 KiB"));
+            return Err(KeySetError::malformed("it is larger than 256 KiB"));
         }
-        let set = json::parse_object(json).map_err(|error| form(&error.to_string()))?;
+        let set = json::parse_object(json).map_err(KeySetError::malformed)?;
         let Some(Value::Array(jwks)) = set.get("keys") else {
-            return Err(form("it has no array `keys`"));
+            return Err(KeySetError::malformed("it has no array `keys`"));
         };
 
-        let (mut entries, mut unusable) = (Vec::new(), Vec::new());
+        let (mut entries, mut unusable) = (Vec::<Entry<'_>>::new(), Vec::new());
         for (index, jwk) in jwks.iter().enumerate() {
-            match Entry::read(index, jwk) {
-                Ok(entry) => entries.push(entry),
-                Err(reason) => unusable.push(Entry::unusable(index, kid(jwk), reason)),
+            match jwk::read(jwk) {
+                Ok((kid, keys)) => entries.push(Entry { index, kid, keys }),
+                Err(reason) => unusable.push(UnusableKey::new(index, jwk::kid(jwk), reason)),
             }
         }
-        for entry in entries.iter().filter(|entry| entry.conflicts(&entries)) {
-            let reason = "another key of the set has the same `kid` and algorithm";
-            unusable.push(Entry::unusable(entry.index, Some(entry.kid), reason.into()));
+        let conflicts: Vec<bool> = entries
+            .iter()
+            .map(|entry| entry.conflicts(&entries))
+            .collect();
+        let mut usable: HashMap<Box<str>, Vec<VerificationKey>> = HashMap::new();
+        for (Entry { index, kid, keys }, conflicts) in entries.into_iter().zip(conflicts) {
+            if conflicts {
+                let reason = "another key of the set has the same `kid` and algorithm".into();
+                unusable.push(UnusableKey::new(index, Some(kid), reason));
+            } else {
+                usable.entry(kid.into()).or_default().extend(keys);
+            }
         }
         unusable.sort_by_key(|key| key.index);
-        let mut usable: HashMap<Box<str>, Vec<VerificationKey>> = HashMap::new();
-        for entry in entries {
-            if unusable.iter().any(|other| other.index == entry.index) {
-                continue;
-            }
-            let keys = usable.entry(entry.kid.into()).or_default();
-            for key in entry.keys {
-                // An equal key is an entry that occurs twice.
-                if keys
-                    .iter()
-                    .all(|other| other.algorithm() != key.algorithm())
-                {
-                    keys.push(key);
-                }
-            }
-        }
         if usable.is_empty() {
-            return Err(Fault::NoUsableKey(unusable).into());
+            return Err(KeySetError::no_usable_key(unusable));
         }
         Ok(Self {
             usable,
@@ -155,22 +147,7 @@ struct Entry<'a> {
     keys: Vec<VerificationKey>,
 }
 
-impl<'a> Entry<'a> {
-    fn read(index: usize, jwk: &'a Value<'_>) -> Result<Self, String> {
-        let object = jwk.as_object().ok_or("it is not a JSON object")?;
-        let kid = kid(jwk).ok_or("it has no `kid`")?;
-        let keys = jwk::read(object)?;
-        Ok(Self { index, kid, keys })
-    }
-
-    fn unusable(index: usize, kid: Option<&str>, reason: String) -> UnusableKey {
-        UnusableKey {
-            index,
-            kid: kid.map(Into::into),
-            reason: reason.into(),
-        }
-    }
-
+impl Entry<'_> {
     /// Returns whether a token could mean this entry or another one with a different key.
     fn conflicts(&self, entries: &[Self]) -> bool {
         let same_kid = entries.iter().filter(|other| other.kid == self.kid);
@@ -179,9 +156,4 @@ impl<'a> Entry<'a> {
             keys.any(|key| key.conflicts_with(other))
         })
     }
-}
-
-fn kid<'a>(jwk: &'a Value<'_>) -> Option<&'a str> {
-    let kid = jwk.as_object().and_then(|jwk| member(jwk, "kid"))?;
-    kid.as_str().filter(|kid| !kid.is_empty())
 }

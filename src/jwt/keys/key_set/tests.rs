@@ -5,7 +5,7 @@ use crate::{
     jwt::{
         algorithm::Algorithm,
         base64url::{decode, encode},
-        keys::verification_keys::Unverified,
+        keys::verification_keys::{MAX_BYTES, Unverified},
     },
     testing::TestIssuer,
 };
@@ -294,7 +294,6 @@ fn error_names_the_file() {
             .starts_with(&format!("{name}: the key set cannot be read: ")),
         "{missing}"
     );
-    assert!(std::error::Error::source(&missing).is_some());
     assert!(
         KeySet::from_file(&folder)
             .unwrap_err()
