@@ -129,9 +129,9 @@ impl Reader<'_, '_> {
     /// Any crate in the dependency tree can enable `arbitrary_precision`. Then each number that is no `u64` or `i64`
     /// arrives as an object with the one name [`NUMBER`]. An input can hold such an object too, but its name lies inside
     /// the input (or is a copy, if it has escapes), and serde_json's name is a static string.
-    fn is_mark(&self, name: &Cow<'_, str>) -> bool {
+    fn is_mark(&self, name: &Name<'_>) -> bool {
         let is_static = |name: &str| !self.json.as_ptr_range().contains(&name.as_ptr());
-        matches!(name, Cow::Borrowed(name) if *name == NUMBER && is_static(name))
+        matches!(name, Name(Cow::Borrowed(NUMBER)) if is_static(&name.0))
     }
 }
 
@@ -194,14 +194,14 @@ impl<'de> Visitor<'de> for Reader<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value<'de>, A::Error> {
         let mut object = Object::new();
-        while let Some(Name(name)) = members.next_key()? {
+        while let Some(name) = members.next_key()? {
             if self.is_mark(&name) {
                 let number = members.next_value::<String>()?.parse();
                 let number = number.ok().filter(|number: &f64| number.is_finite());
                 let number = number.ok_or_else(|| A::Error::custom("a number out of range"))?;
                 return self.visit_f64(number);
             }
-            match object.entry(name) {
+            match object.entry(name.0) {
                 Entry::Vacant(place) => place.insert(members.next_value_seed(self)?),
                 Entry::Occupied(_) => {
                     self.has_duplicate.set(true);

@@ -232,7 +232,9 @@ fn is_same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
         (Value::Null, serde_json::Value::Null) => true,
         (Value::Bool(ours), serde_json::Value::Bool(theirs)) => ours == theirs,
         (Value::Number(ours), serde_json::Value::Number(theirs)) => {
-            ours.as_i64() == theirs.as_i64() && Some(ours.as_f64()) == theirs.as_f64()
+            // With `arbitrary_precision` serde_json reads `-0` as an integer.
+            let same_integer = |integer| theirs.as_i64() == Some(integer);
+            ours.as_i64().is_none_or(same_integer) && Some(ours.as_f64()) == theirs.as_f64()
         }
         (Value::String(ours), serde_json::Value::String(theirs)) => ours == theirs,
         (Value::Array(ours), serde_json::Value::Array(theirs)) => {

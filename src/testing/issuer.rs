@@ -81,10 +81,10 @@ impl TestIssuer {
     /// Returns its JWK Set in JSON: one key.
     #[must_use]
     pub fn jwks_json(&self) -> String {
-        let mut jwk = self.key.jwk.clone();
-        jwk["kid"] = json!(self.kid());
-        jwk["use"] = json!("sig");
-        jwk["alg"] = json!(self.algorithm.as_str());
+        let mut jwk = object(self.key.jwk.clone());
+        jwk.insert("kid".into(), self.kid().into());
+        jwk.insert("use".into(), "sig".into());
+        jwk.insert("alg".into(), self.algorithm.as_str().into());
         json!({ "keys": [jwk] }).to_string()
     }
 
@@ -251,8 +251,10 @@ fn object(value: Value) -> Map<String, Value> {
 struct SigningKey {
     /// The public key, without `kid`, `use` and `alg`.
     jwk: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
+    sign: Box<Sign>,
 }
+
+type Sign = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
 
 fn generate(algorithm: Algorithm) -> SigningKey {
     match algorithm {
