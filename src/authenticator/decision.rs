@@ -13,7 +13,7 @@ use super::{
     waiting::{Awaited, Waiting, store_panicked},
 };
 #[cfg(feature = "jwt")]
-use crate::jwt::JwtRefusal;
+use crate::jwt::JwtRejection;
 #[cfg(feature = "audit")]
 use crate::requirement::{Route, original_uri};
 use crate::{
@@ -164,13 +164,7 @@ impl Authenticator {
     #[cfg(feature = "jwt")]
     fn identify_session(&self, token: &str) -> Identified {
         match &self.jwt {
-            Some(verifier) => {
-                let now = self.clock.unix_seconds();
-                let remembered = verifier.remembered(token.as_bytes(), now);
-                remembered
-                    .unwrap_or_else(|| verifier.verify(token, now))
-                    .into()
-            }
+            Some(verifier) => verifier.verify(token, self.clock.unix_seconds()).into(),
             None => Identified::Rejected(no_verifier()),
         }
     }
@@ -247,15 +241,15 @@ enum Identified {
 }
 
 #[cfg(feature = "jwt")]
-impl From<Result<Principal, JwtRefusal>> for Identified {
-    fn from(answer: Result<Principal, JwtRefusal>) -> Self {
+impl From<Result<Principal, JwtRejection>> for Identified {
+    fn from(answer: Result<Principal, JwtRejection>) -> Self {
         match answer {
             Ok(user) => Self::User(user),
-            Err(JwtRefusal::Invalid(reason)) => Self::Rejected(invalid_session(reason)),
-            Err(JwtRefusal::KeySetUnavailable) => {
+            Err(JwtRejection::Invalid(reason)) => Self::Rejected(invalid_session(reason)),
+            Err(JwtRejection::KeySetUnavailable) => {
                 Self::Rejected(unavailable(CredentialKind::SessionToken))
             }
-            Err(JwtRefusal::Waiting(fetching)) => Self::Waiting(Waiting::KeySet(fetching)),
+            Err(JwtRejection::Waiting(fetching)) => Self::Waiting(Waiting::KeySet(fetching)),
         }
     }
 }

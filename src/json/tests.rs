@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn every_kind_of_value_is_read() {
+fn each_kind_of_value_is_read() {
     let object = parse_object(
         br#" { "s":"a\u0062\n", "u":18446744073709551615, "i":-5, "f":1.5, "z":0, "big":1e300,
                "t":true, "f2":false, "n":null, "a":[1,[],{}], "o":{"x":{"y":"z"}} } "#,
@@ -23,20 +23,41 @@ fn every_kind_of_value_is_read() {
     let inner = object.get("o").and_then(Value::as_object).unwrap();
     let inner = inner.get("x").and_then(Value::as_object).unwrap();
     assert_eq!(inner.get("y").and_then(Value::as_str), Some("z"));
-    assert!(!inner.contains("x") && inner.get("x").is_none());
+    assert!(!inner.contains_key("x"));
 }
 
+// The same numbers are read with `arbitrary_precision` and without.
 #[test]
-fn a_member_is_removed_once() {
-    let mut object = parse_object(br#"{"b":1,"a":2,"c":3}"#).unwrap();
-    assert_eq!(object.remove("b"), Some(Value::Number(Number("1"))));
-    assert_eq!(object.remove("b"), None);
-    assert!(object.contains("a") && object.contains("c"));
+fn number_is_integer_or_finite_float() {
+    for (text, expected) in [
+        ("0", Number::Integer(0)),
+        ("-7", Number::Integer(-7)),
+        ("9223372036854775807", Number::Integer(i64::MAX)),
+        ("-9223372036854775808", Number::Integer(i64::MIN)),
+        (
+            "9223372036854775808",
+            Number::Float(9_223_372_036_854_775_808.0),
+        ),
+        ("99999999999999999999", Number::Float(1e20)),
+        ("-99999999999999999999", Number::Float(-1e20)),
+        ("-0", Number::Float(0.0)),
+        ("1.5", Number::Float(1.5)),
+        ("60.0", Number::Float(60.0)),
+        ("6e1", Number::Float(60.0)),
+        ("6E+1", Number::Float(60.0)),
+        ("1e-400", Number::Float(0.0)),
+    ] {
+        let json = format!("{{\"n\":{text}}}");
+        let object = parse_object(json.as_bytes()).unwrap();
+        assert_eq!(object["n"], Value::Number(expected), "{text}");
+        let is_whole = expected.as_f64().fract() == 0.0;
+        assert_eq!(expected.as_whole().is_some(), is_whole, "{text}");
+    }
 }
 
 // T3
 #[test]
-fn a_duplicate_name_is_refused_at_every_depth_and_in_every_spelling() {
+fn duplicate_name_is_rejected_at_every_depth_and_in_every_spelling() {
     for text in [
         r#"{"a":1,"a":1}"#,
         r#"{"a":1,"\u0061":2}"#,
@@ -53,31 +74,17 @@ fn a_duplicate_name_is_refused_at_every_depth_and_in_every_spelling() {
     assert!(parse_object(br#"{"a":{"a":[{"a":1},{"a":2}]},"A":1}"#).is_ok());
 }
 
-// T3
 #[test]
-fn a_string_ends_where_it_ends_wherever_that_is() {
-    let object = |text: &str, after: &str| {
-        let json = format!("{{\"{text}\":0}}{after}");
-        parse_object(json.as_bytes()).map(|object| object.contains(text))
-    };
-    for length in 0..50 {
-        let text: String = "\u{7f}é~ !".chars().cycle().take(length).collect();
-        for after in ["", &" ".repeat(40)] {
-            assert_eq!(object(&text, after), Ok(true), "{length}");
-            for inside in ["\0", "\u{1f}", "\n", "\"", "\\x"] {
-                for (at, _) in text.char_indices() {
-                    let mut broken = text.clone();
-                    broken.insert_str(at, inside);
-                    assert_eq!(object(&broken, after), Err(JsonError::Syntax), "{broken:?}");
-                }
-            }
-        }
-    }
+fn string_without_escapes_is_borrowed() {
+    let object = parse_object(br#"{"a":"\u0062","c":"d"}"#).unwrap();
+    assert!(object.keys().all(|name| matches!(name, Cow::Borrowed(_))));
+    assert!(matches!(&object["c"], Value::String(Cow::Borrowed("d"))));
+    assert_eq!(object["a"].as_str(), Some("b"));
 }
 
 // T3
 #[test]
-fn anything_but_one_object_is_refused() {
+fn text_that_is_not_one_object_is_rejected() {
     for bytes in [
         &b""[..],
         b"null",
@@ -114,41 +121,46 @@ fn anything_but_one_object_is_refused() {
             String::from_utf8_lossy(bytes)
         );
     }
-    assert!(parse_object(b"\r\n\t {} \r\n\t").is_ok_and(|object| object.members.is_empty()));
+    assert!(parse_object(b"\r\n\t {} \r\n\t").is_ok_and(|object| object.is_empty()));
 }
 
 // T14
 #[test]
-fn nesting_ends_at_the_limit() {
+fn deep_nesting_is_rejected() {
     let nested = |depth: usize| {
-        format!(
-            "{{\"a\":{}{}}}",
-            "[".repeat(depth - 1),
-            "]".repeat(depth - 1)
-        )
+        let (open, close) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
+        format!("{{\"a\":{open}{close}}}")
     };
-    assert!(parse_object(nested(MAX_DEPTH).as_bytes()).is_ok());
-    assert_eq!(
-        parse_object(nested(MAX_DEPTH + 1).as_bytes()),
-        Err(JsonError::TooDeep)
-    );
-    assert_eq!(
-        parse_object(nested(100_000).as_bytes()),
-        Err(JsonError::TooDeep)
-    );
-}
-
-// What serde_json shows as the number 5 under `arbitrary_precision`.
-#[test]
-fn no_object_passes_for_a_number() {
-    for name in ["Number", "RawValue"] {
-        let text = format!(r#"{{"exp":{{"$serde_json::private::{name}":"5"}}}}"#);
-        let object = parse_object(text.as_bytes()).unwrap();
-        assert!(object.get("exp").and_then(Value::as_object).is_some());
+    assert!(parse_object(nested(127).as_bytes()).is_ok());
+    for depth in [128, 100_000] {
+        let json = nested(depth);
+        assert_eq!(parse_object(json.as_bytes()), Err(JsonError::Syntax));
     }
 }
 
-/// Words of JSON in an order that is mostly, but not always, JSON.
+// With `arbitrary_precision`, serde_json's own types read these objects as the number 5.
+#[test]
+fn object_is_never_read_as_a_number() {
+    for name in ["Number", "RawValue", "\\u004eumber"] {
+        for value in [
+            "\"5\"",
+            "5",
+            "1.5",
+            "{\"$serde_json::private::Number\":1.5}",
+        ] {
+            let json = format!(r#"{{"exp":{{"$serde_json::private::{name}":{value}}}}}"#);
+            let object = parse_object(json.as_bytes()).unwrap();
+            let inner = object["exp"].as_object().unwrap();
+            assert_eq!(inner.len(), 1, "{json}");
+            assert_eq!(
+                inner.values().all(|value| value.as_number().is_some()),
+                !value.starts_with(['"', '{'])
+            );
+        }
+    }
+}
+
+/// Words of JSON in an order that is mostly JSON.
 fn text() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "{",
@@ -214,28 +226,34 @@ fn text() -> impl Strategy<Value = String> {
     })
 }
 
-/// What is read here, in serde_json's types.
-fn as_serde_json(text: &str) -> Option<serde_json::Value> {
-    fn same(value: &Value<'_>) -> serde_json::Value {
-        match value {
-            Value::Null => serde_json::Value::Null,
-            Value::Bool(value) => (*value).into(),
-            Value::Number(number) => serde_json::from_str(number.0).unwrap(),
-            Value::String(text) => serde_json::Value::from(&**text),
-            Value::Array(items) => items.iter().map(same).collect(),
-            Value::Object(object) => {
-                let object = object.members.iter();
-                object
-                    .map(|(name, value)| (name.to_string(), same(value)))
-                    .collect()
-            }
+/// Whether serde_json has read the same value.
+fn is_same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
+    match (ours, theirs) {
+        (Value::Null, serde_json::Value::Null) => true,
+        (Value::Bool(ours), serde_json::Value::Bool(theirs)) => ours == theirs,
+        (Value::Number(ours), serde_json::Value::Number(theirs)) => {
+            // With `arbitrary_precision` serde_json reads `-0` as an integer.
+            let same_integer = |integer| theirs.as_i64() == Some(integer);
+            ours.as_i64().is_none_or(same_integer) && Some(ours.as_f64()) == theirs.as_f64()
         }
+        (Value::String(ours), serde_json::Value::String(theirs)) => ours == theirs,
+        (Value::Array(ours), serde_json::Value::Array(theirs)) => {
+            let mut pairs = ours.iter().zip(theirs);
+            ours.len() == theirs.len() && pairs.all(|(ours, theirs)| is_same(ours, theirs))
+        }
+        (Value::Object(ours), serde_json::Value::Object(theirs)) => {
+            let same = |(name, ours): (&Cow<'_, str>, _)| {
+                theirs
+                    .get(&**name)
+                    .is_some_and(|theirs| is_same(ours, theirs))
+            };
+            ours.len() == theirs.len() && ours.iter().all(same)
+        }
+        _ => false,
     }
-    let object = parse_object(text.as_bytes()).ok()?;
-    Some(same(&Value::Object(object)))
 }
 
-/// Whether a name occurs twice in one object, by a reader of a quite different build.
+/// Whether a name occurs twice in one object, by an independent reader.
 fn has_duplicate_name(text: &str) -> bool {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
@@ -285,11 +303,16 @@ fn has_duplicate_name(text: &str) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    // T3: the grammar is serde_json's, less the objects with a name twice.
+    // T3: the grammar is serde_json's, without the objects with duplicate names.
     #[test]
-    fn serde_json_reads_the_same(text in text()) {
-        let theirs = serde_json::from_str::<serde_json::Value>(&text);
-        let theirs = theirs.ok().filter(|value| value.is_object() && !has_duplicate_name(&text));
-        prop_assert_eq!(as_serde_json(&text), theirs, "{}", text);
+    fn grammar_equals_serde_json(text in text()) {
+        let ours = parse_object(text.as_bytes());
+        let theirs = serde_json::from_str::<serde_json::Value>(&text).ok();
+        // With `arbitrary_precision` serde_json reads numbers that no `f64` holds.
+        let theirs = theirs.filter(|value| value.is_object() && !has_duplicate_name(&text) && !text.contains("1e400"));
+        match (ours, theirs) {
+            (Ok(ours), Some(theirs)) => prop_assert!(is_same(&Value::Object(ours), &theirs), "{}", text),
+            (ours, theirs) => prop_assert_eq!(ours.is_ok(), theirs.is_some(), "{}", text),
+        }
     }
 }

@@ -1,8 +1,8 @@
 use std::fmt;
 
-/// A signature algorithm of a JWT (RFC 7518 §3.1, RFC 8037 §3.1): those of public keys alone.
+/// A signature algorithm of a JWT with public keys (RFC 7518 §3.1, RFC 8037 §3.1).
 ///
-/// There is no `none` and no `HS*` here, so neither can be put on a verifier's list (C11, RFC 8725 §3.1).
+/// There is no variant for `none` and `HS*`, so a verifier cannot be configured to accept them (C11, RFC 8725 §3.1).
 ///
 /// ```
 /// use coverbase_auth::Algorithm;
@@ -34,7 +34,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -46,7 +46,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The name in a token's `alg` and in a JWK's.
+    /// Returns the name in the `alg` of tokens and JWKs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,8 +62,11 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of exactly this name: names are case-sensitive (RFC 7515 §4.1.1).
+    /// Returns the algorithm of exactly this name (RFC 7515 §4.1.1). `Ed25519` is a synonym of `EdDSA` (C11, RFC 9864).
     pub(crate) fn from_name(name: &str) -> Option<Self> {
+        if name == "Ed25519" {
+            return Some(Self::EdDsa);
+        }
         Self::ALL
             .into_iter()
             .find(|algorithm| algorithm.as_str() == name)
@@ -82,14 +85,15 @@ mod tests {
 
     // C11
     #[test]
-    fn a_name_is_read_exactly_or_not_at_all() {
+    fn unknown_name_is_rejected() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::from_name(algorithm.as_str()), Some(algorithm));
             assert_eq!(algorithm.to_string(), algorithm.as_str());
         }
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDsa));
         for name in [
-            "", "none", "None", "HS256", "HS384", "HS512", "rs256", "RS256 ", "RS1", "ES512",
-            "ES256K", "dir",
+            "Ed448", "ed25519", "", "none", "None", "HS256", "HS384", "HS512", "rs256", "RS256 ",
+            "RS1", "ES512", "ES256K", "dir",
         ] {
             assert_eq!(Algorithm::from_name(name), None, "{name}");
         }

@@ -1,27 +1,26 @@
-//! Clerk's session claims (C15).
+//! The session claims of Clerk (C15).
 
-use crate::{
-    json::Value,
-    jwt::{
-        claims::{string, text},
-        membership::{Claims, InvalidClaim, Membership},
-    },
-    principal::Role,
+use super::{
+    claims::{string, text},
+    membership::{Claims, InvalidClaim, Membership},
+    rejection::Reason,
 };
+use crate::{json::Value, principal::Role};
 
-/// A member, from the shape that `v` names; no claim of the other shape is read.
+/// Reads the membership in the version that `v` states. The claims of the other version are ignored.
 pub(crate) fn membership(claims: &Claims<'_>) -> Result<Membership, InvalidClaim> {
     read(claims).map_err(InvalidClaim::new)
 }
 
-fn read(claims: &Claims<'_>) -> Result<Membership, &'static str> {
+fn read(claims: &Claims<'_>) -> Result<Membership, Reason> {
     let claims = claims.as_object();
     let session_id = text(claims, "sid", "`sid` is not a non-empty string")?;
     let status = string(claims, "sts", "`sts` is not a string")?;
     if !matches!(status, None | Some("active")) {
         return Err("`sts` is not `active`");
     }
-    let (id, role, slug) = match claims.get("v").map(version) {
+    let version = claims.get("v").map(|version| version.as_number()?.as_i64());
+    let (id, role, slug) = match version {
         None | Some(Some(1)) => (
             text(claims, "org_id", "`org_id` is not a non-empty string")?,
             string(claims, "org_role", "`org_role` is not a string")?,
@@ -38,16 +37,12 @@ fn read(claims: &Claims<'_>) -> Result<Membership, &'static str> {
         }
         Some(_) => return Err("`v` is neither 1 nor 2"),
     };
-    // A role without a name is no role.
+    // An empty role is no role.
     let role = role.filter(|role| !matches!(*role, "" | "org:"));
     Ok(Membership::new(id)
         .with_role(role.map(Role::new))
         .with_org_slug(slug)
         .with_session_id(session_id))
-}
-
-fn version(value: &Value<'_>) -> Option<i64> {
-    value.as_number()?.as_i64()
 }
 
 #[cfg(test)]
@@ -77,7 +72,7 @@ mod tests {
             .map_err(InvalidClaim::new)
     }
 
-    /// A version 1 token with one claim set.
+    /// A version 1 token with one claim replaced.
     fn with(name: &str, value: Value) -> Result<Principal, InvalidClaim> {
         let mut claims = version_1();
         claims[name] = value;
@@ -90,8 +85,8 @@ mod tests {
         read(&claims)
     }
 
-    /// All that a principal tells: organization, its slug, user, role, session.
-    fn told(principal: &Principal) -> [Option<String>; 5] {
+    /// Organization, its slug, user, role, session.
+    fn identity(principal: &Principal) -> [Option<String>; 5] {
         [
             Some(principal.org_id().as_str()),
             principal.org_slug(),
@@ -104,12 +99,12 @@ mod tests {
 
     // C15
     #[test]
-    fn both_shapes_give_the_same_principal() {
+    fn both_versions_yield_the_same_principal() {
         let expected =
             ["org_alpha", "alpha", "user_1", "admin", "sess_1"].map(|text| Some(text.to_owned()));
         for claims in [version_1(), version_2()] {
             let principal = read(&claims).unwrap();
-            assert_eq!(told(&principal), expected);
+            assert_eq!(identity(&principal), expected);
             assert_eq!(principal.scopes(), &Scopes::default());
         }
         assert!(with("v", json!(1)).is_ok());
@@ -127,8 +122,8 @@ mod tests {
 
     // C15
     #[test]
-    fn only_the_claims_of_the_version_named_are_read() {
-        let shown = |claims: &Value| told(&read(claims).unwrap());
+    fn claims_of_the_other_version_are_ignored() {
+        let shown = |claims: &Value| identity(&read(claims).unwrap());
 
         let mut both = version_2();
         both["org_id"] = json!("org_beta");
@@ -146,7 +141,7 @@ mod tests {
 
     // C15
     #[test]
-    fn an_organization_is_required() {
+    fn missing_organization_is_rejected() {
         assert!(without("org_id").is_err());
         for id in [json!(""), json!(null), json!(1), json!(["org_alpha"])] {
             assert!(with("org_id", id).is_err());
@@ -167,7 +162,7 @@ mod tests {
 
     // C15, T5
     #[test]
-    fn a_role_is_a_string_or_absent() {
+    fn role_of_wrong_type_is_rejected() {
         let role = |user: Result<Principal, InvalidClaim>| user.unwrap().role().cloned();
         assert_eq!(role(without("org_role")), None);
         for empty in ["", "org:"] {
@@ -176,7 +171,7 @@ mod tests {
         for (claimed, name) in [
             ("org:admin", "admin"),
             ("admin", "admin"),
-            // The prefix is taken off once, and by `Role`.
+            // `Role` removes the prefix, once.
             ("org:org:admin", "org:admin"),
             ("ORG:ADMIN", "ORG:ADMIN"),
             ("org:admin ", "admin "),
@@ -208,7 +203,7 @@ mod tests {
 
     // C15
     #[test]
-    fn a_session_is_named_and_active() {
+    fn missing_or_inactive_session_is_rejected() {
         for (name, wrong) in [
             ("sid", vec![json!(""), json!(null), json!(1)]),
             (

@@ -1,15 +1,14 @@
-use crate::jwt::{
+use super::{
     claims::ClaimRules,
     clerk,
     keys::key_set::KeySet,
     membership::{Claims, InvalidClaim, Mapping, Membership},
 };
 
-/// One issuer of tokens: its name, its keys, whom its tokens may be made for, and how they tell an organization.
+/// An issuer of tokens: its name, its keys and its claim rules.
 ///
-/// A [`JwtVerifier`](crate::JwtVerifier) has one from the start, and takes more by
-/// [`with_issuer`](crate::JwtVerifier::with_issuer). A token is checked by the rules and the keys of the one issuer
-/// that it names, and no other (C13, RFC 8725 §3.8).
+/// Add it to a [`JwtVerifier`](crate::JwtVerifier) with [`with_issuer`](crate::JwtVerifier::with_issuer). A token is verified
+/// with the keys and rules of the issuer that it names and no other (C13, RFC 8725 §3.8).
 ///
 /// ```
 /// use coverbase_auth::Role;
@@ -27,17 +26,17 @@ use crate::jwt::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Issuer {
-    pub(crate) name: Box<str>,
+    pub(crate) name: String,
     pub(crate) key_set: KeySet,
     pub(crate) rules: ClaimRules,
 }
 
 impl Issuer {
-    /// The issuer whose tokens have `name` for their `iss`, to the byte, and are signed by a key of `key_set`. Its tokens
-    /// are Clerk's session tokens (C15). An empty name accepts nothing.
+    /// An issuer of Clerk's session tokens (C15) whose `iss` equals `name`, signed by a key of `key_set`. An empty `name`
+    /// accepts no token.
     pub fn new(name: impl Into<String>, key_set: KeySet) -> Self {
         Self {
-            name: name.into().into_boxed_str(),
+            name: name.into(),
             key_set,
             rules: ClaimRules {
                 authorized_parties: None,
@@ -47,45 +46,37 @@ impl Issuer {
         }
     }
 
-    /// Accepts only tokens whose `azp` is present and is one of `parties`, to the byte (C14).
+    /// Accepts only tokens whose `azp` is present and equals one of `parties` (C14). Without this call `azp` is not checked.
     ///
-    /// An empty list accepts no token: a list that a configuration lost must not switch the check off.
-    ///
-    /// ```
-    /// # use coverbase_auth::{Issuer, KeySet};
-    /// let issuer = Issuer::new("https://clerk.example.com", KeySet::unavailable())
-    ///     .with_authorized_parties(["https://app.example.com"]);
-    /// ```
+    /// An empty list accepts no token, so that a list lost from a configuration does not disable the check.
     pub fn with_authorized_parties(
         mut self,
         parties: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.rules.authorized_parties = Some(boxed(parties));
+        self.rules.authorized_parties = Some(parties.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Accepts only tokens whose `aud` names one of `audiences`, to the byte (C14; RFC 7519 §4.1.3).
+    /// Accepts only tokens whose `aud` contains one of `audiences` (C14; RFC 7519 §4.1.3). An empty list accepts no token.
     ///
-    /// Without audiences a token that has an `aud` is refused: it was made for somebody else. An empty list accepts no
-    /// token.
+    /// Without this call a token with `aud` is rejected, because it was issued for another audience.
     pub fn with_audiences(
         mut self,
         audiences: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.rules.audiences = Some(boxed(audiences));
+        self.rules.audiences = Some(audiences.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Reads organization, role, session and scopes as `membership` does, and not as Clerk writes them.
+    /// Reads organization, role, session and scopes with `membership` instead of from Clerk's claims.
     ///
-    /// It is asked once for each token, whose answer is remembered, so it must give the same answer for the same claims.
-    /// `sub`, `exp`, `nbf`, `iat`, `azp` and `aud` have been checked before (C13, C14); `sid` and `sts` have not, being
-    /// Clerk's.
+    /// It is called once for each token and the result is cached, so it must be a pure function of the claims. `sub`, `exp`,
+    /// `nbf`, `iat`, `azp` and `aud` have been checked before (C13, C14); Clerk's `sid` and `sts` have not.
     ///
     /// ```
     /// # use coverbase_auth::{Issuer, KeySet, jwt::{InvalidClaim, Membership}};
     /// let issuer = Issuer::new("https://id.example.com", KeySet::unavailable()).with_claims(|claims| {
-    ///     let tenant = claims.object("tenant")?.ok_or(InvalidClaim::new("a token without a tenant"))?;
+    ///     let tenant = claims.object("tenant")?.ok_or(InvalidClaim::new("no tenant"))?;
     ///     Ok(Membership::new(tenant.required_string("id")?))
     /// });
     /// ```
@@ -98,20 +89,13 @@ impl Issuer {
     }
 }
 
-fn boxed(names: impl IntoIterator<Item = impl Into<String>>) -> Box<[Box<str>]> {
-    names
-        .into_iter()
-        .map(|name| name.into().into_boxed_str())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::{
-        jwt::verifier::{JwtRefusal, JwtVerifier},
+        jwt::{rejection::JwtRejection, verifier::JwtVerifier},
         principal::{Role, Scope},
         testing::TestIssuer,
     };
@@ -121,14 +105,14 @@ mod tests {
     fn reason(verifier: &JwtVerifier, token: &str) -> &'static str {
         match verifier.verify(token, NOW) {
             Ok(_) => "accepted",
-            Err(JwtRefusal::Invalid(reason)) => reason,
+            Err(JwtRejection::Invalid(reason)) => reason,
             Err(_) => "unavailable",
         }
     }
 
     // T2
     #[test]
-    fn each_issuer_has_its_own_keys_and_rules() {
+    fn each_issuer_is_verified_by_its_own_keys_and_rules() {
         let ours = TestIssuer::new("https://clerk.coverbase.test");
         let theirs = TestIssuer::new("https://other.test");
         let verifier = JwtVerifier::new(ours.issuer(), ours.key_set())
@@ -169,7 +153,7 @@ mod tests {
         let token = foreign().with_claim("scope", [""; 0]).sign();
         assert_eq!(reason(&verifier, &token), "accepted");
 
-        // Neither the keys nor the rules of the one help a token of the other, though their `kid`s are the same.
+        // The `kid`s are the same, and the keys and rules of one issuer do not apply to the other.
         let posing = foreign().with_claim("iss", ours.issuer()).sign();
         assert_eq!(reason(&verifier, &posing), "the signature is wrong");
         let posing = ours.token().with_claim("iss", theirs.issuer()).sign();
@@ -182,7 +166,7 @@ mod tests {
         let token = foreign().without_claim("aud").sign();
         assert_eq!(reason(&verifier, &token), "`aud` is missing");
 
-        // An issuer of the same name takes the other's place.
+        // An issuer of the same name replaces the other.
         let verifier = verifier.with_issuer(Issuer::new(theirs.issuer(), KeySet::unavailable()));
         assert_eq!(reason(&verifier, &foreign().sign()), "unavailable");
     }

@@ -1,4 +1,4 @@
-//! How a token's claims become a member of an organization: the part of a token that each issuer writes in its own way.
+//! How the claims of a token map to a member of an organization: the part of a token that differs between issuers.
 
 use std::{
     fmt,
@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
+use super::rejection::Reason;
 use crate::{
     json::{Object, Value},
     principal::{OrgId, Principal, Role, Scopes, UserIdentity},
 };
 
-/// A user's place in one organization, as a token tells it.
+/// The membership of a user in an organization, as a token states it.
 ///
 /// ```
 /// use coverbase_auth::{Role, Scope};
@@ -34,8 +35,7 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A member of this organization, without a role. All that the user reads and writes is scoped to it (C15): a token
-    /// whose organization is empty is refused.
+    /// A member of the organization `org_id`, without a role (C15). A token is rejected if `org_id` is empty.
     pub fn new(org_id: impl Into<OrgId>) -> Self {
         Self {
             org_id: org_id.into(),
@@ -46,36 +46,36 @@ impl Membership {
         }
     }
 
-    /// The organization's short name.
+    /// Sets the short name of the organization.
     pub fn with_org_slug<'s>(self, slug: impl Into<Option<&'s str>>) -> Self {
         let org_slug = slug.into().map(Box::from);
         Self { org_slug, ..self }
     }
 
-    /// The user's role in the organization, by which requirements admit users (C18).
+    /// Sets the role of the user in the organization, which requirements check (C18).
     pub fn with_role(self, role: impl Into<Option<Role>>) -> Self {
         let role = role.into();
         Self { role, ..self }
     }
 
-    /// The id of the session that the token belongs to.
+    /// Sets the id of the session.
     pub fn with_session_id<'s>(self, id: impl Into<Option<&'s str>>) -> Self {
         let session_id = id.into().map(Box::from);
         Self { session_id, ..self }
     }
 
-    /// What [`Principal::scopes`] shows. No requirement admits a user by them: users pass by their role (C18).
+    /// Sets [`Principal::scopes`]. Requirements admit users by their role and never by these scopes (C18).
     pub fn with_scopes(self, scopes: impl Into<Scopes>) -> Self {
         let scopes = scopes.into();
         Self { scopes, ..self }
     }
 
-    pub(crate) fn into_principal(self, user_id: &str) -> Result<Principal, &'static str> {
+    pub(crate) fn into_principal(self, user_id: &str) -> Result<Principal, Reason> {
         if self.org_id.as_str().is_empty() {
-            return Err("its organization is empty");
+            return Err("the organization is empty");
         }
         if !is_id(self.org_id.as_str()) || !is_id(user_id) {
-            return Err("an id in it has more than 255 bytes, or control characters");
+            return Err("an id has more than 255 bytes, or control characters");
         }
         Ok(Principal::user(UserIdentity {
             org_id: self.org_id,
@@ -88,17 +88,14 @@ impl Membership {
     }
 }
 
-/// What stores and logs can hold as it is; longer ones no issuer may give its users (OpenID Connect Core §2).
+/// OpenID Connect Core §2 limits `sub` to 255 bytes. Control characters are rejected because ids are stored and logged.
 fn is_id(id: &str) -> bool {
-    // Nearly all are printing ASCII, which is told many bytes at a time.
-    let is_plain = |plain, byte: u8| plain & (byte.wrapping_sub(b' ') < 95);
-    id.len() <= 255 && (id.bytes().fold(true, is_plain) || !id.chars().any(char::is_control))
+    id.len() <= 255 && !id.chars().any(char::is_control)
 }
 
-/// The claims of a token whose signature, issuer, dates and audience are good, for
-/// [`Issuer::with_claims`](crate::Issuer::with_claims).
+/// The claims of a verified token, for [`Issuer::with_claims`](crate::Issuer::with_claims).
 ///
-/// What is there and of another type than asked for is an error, never absent: `null` too.
+/// A claim of another type than asked for is an error, and so is `null`.
 ///
 /// ```
 /// use coverbase_auth::Role;
@@ -106,7 +103,7 @@ fn is_id(id: &str) -> bool {
 ///
 /// /// `{"org": {"id": "org_acme", "role": "member"}, "scope": "audit:read"}`
 /// fn membership(claims: &Claims<'_>) -> Result<Membership, InvalidClaim> {
-///     let org = claims.object("org")?.ok_or(InvalidClaim::new("a token without an organization"))?;
+///     let org = claims.object("org")?.ok_or(InvalidClaim::new("no organization"))?;
 ///     Ok(Membership::new(org.required_string("id")?)
 ///         .with_role(org.string("role")?.map(Role::new))
 ///         .with_scopes(claims.scopes("scope")?))
@@ -128,42 +125,42 @@ impl<'a> Claims<'a> {
         self.claims
     }
 
-    /// The claim of this name, a string, where the token has it.
+    /// Returns the claim `name`, if present.
     ///
     /// # Errors
     ///
-    /// When it is not a string.
+    /// If it is not a string.
     pub fn string(&self, name: &str) -> Result<Option<&'a str>, InvalidClaim> {
         self.typed(name, Value::as_str, "a claim is not a string")
     }
 
-    /// The claim of this name, a string that is there and is not empty.
+    /// Returns the claim `name`.
     ///
     /// # Errors
     ///
-    /// When it is absent, empty, or not a string.
+    /// If it is absent, empty, or not a string.
     pub fn required_string(&self, name: &str) -> Result<&'a str, InvalidClaim> {
         self.string(name)?
             .filter(|text| !text.is_empty())
             .ok_or(InvalidClaim("a required claim is absent or empty"))
     }
 
-    /// The members of the claim of this name, where the token has it.
+    /// Returns the members of the claim `name`, if present.
     ///
     /// # Errors
     ///
-    /// When it is not an object.
+    /// If it is not an object.
     pub fn object(&self, name: &str) -> Result<Option<Self>, InvalidClaim> {
         let object = self.typed(name, Value::as_object, "a claim is not an object")?;
         Ok(object.map(Claims::new))
     }
 
-    /// The scopes in the claim of this name: words in one string, as in `scope` (RFC 8693 §4.2), or an array of strings.
-    /// A token without the claim has none.
+    /// Returns the scopes in the claim `name`: a string of words, as in `scope` (RFC 8693 §4.2), or an array of strings. Without
+    /// the claim they are empty.
     ///
     /// # Errors
     ///
-    /// When it is neither, or one of them is not a scope (C9, RFC 6749 §3.3).
+    /// If the claim has another type, or contains something that is not a scope (C9, RFC 6749 §3.3).
     pub fn scopes(&self, name: &str) -> Result<Scopes, InvalidClaim> {
         let scope = |text: &str| text.parse().map_err(|_| InvalidClaim("not a scope"));
         match self.claims.get(name) {
@@ -184,35 +181,29 @@ impl<'a> Claims<'a> {
         &self,
         name: &str,
         of_type: impl FnOnce(&'a Value<'a>) -> Option<T>,
-        reason: &'static str,
+        reason: Reason,
     ) -> Result<Option<T>, InvalidClaim> {
-        match self.claims.get(name) {
-            None => Ok(None),
-            Some(value) => of_type(value).map(Some).ok_or(InvalidClaim(reason)),
-        }
+        let claim = self.claims.get(name);
+        claim
+            .map(|value| of_type(value).ok_or(InvalidClaim(reason)))
+            .transpose()
     }
 }
 
-/// Nothing of what the token says (C33).
+/// Shows no claim (C33).
 impl fmt::Debug for Claims<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Claims(..)")
     }
 }
 
-/// A claim does not say what it should: the token is answered 401, and the reason stands in the service's log (C16).
-///
-/// ```
-/// use coverbase_auth::jwt::InvalidClaim;
-///
-/// assert_eq!(InvalidClaim::new("the tenant is closed").to_string(), "the tenant is closed");
-/// ```
+/// Rejects a token because of a claim: it is answered 401, and the reason is logged (C16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidClaim(&'static str);
 
 impl InvalidClaim {
-    /// Refuses a token for this reason, a fixed text: nothing of a token belongs into a log (C33).
+    /// Rejects a token for `reason`, a fixed text, because no part of a token may be logged (C33).
     #[must_use]
     pub const fn new(reason: &'static str) -> Self {
         Self(reason)
@@ -223,7 +214,7 @@ impl InvalidClaim {
     }
 }
 
-/// One issuer's way to write a [`Membership`].
+/// The mapping of one issuer's claims to a [`Membership`].
 #[derive(Clone)]
 pub(crate) struct Mapping(Arc<Map>);
 
@@ -236,18 +227,18 @@ impl Mapping {
         Self(Arc::new(map))
     }
 
-    /// The user of this id. A mapping that panics has found no member (T19).
+    /// Returns the user `user_id`. A token whose mapping panics is rejected (T19).
     pub(crate) fn principal(
         &self,
         claims: &Object<'_>,
         user_id: &str,
-    ) -> Result<Principal, &'static str> {
+    ) -> Result<Principal, Reason> {
         let principal = || {
             let membership = (self.0)(&Claims::new(claims)).map_err(InvalidClaim::reason)?;
             membership.into_principal(user_id)
         };
         catch_unwind(AssertUnwindSafe(principal))
-            .unwrap_or(Err("the mapping of its claims panicked"))
+            .unwrap_or(Err("the mapping of the claims panicked"))
     }
 }
 
@@ -263,7 +254,7 @@ mod tests {
     use crate::json::parse_object;
 
     #[test]
-    fn an_object_among_the_claims_is_read_as_claims_are() {
+    fn object_claim_is_read_as_claims() {
         let object = parse_object(br#"{"org":{"id":"org_acme"},"name":"acme"}"#).unwrap();
         let claims = Claims::new(&object);
         let org = claims.object("org").unwrap().unwrap();
@@ -272,9 +263,9 @@ mod tests {
         assert!(claims.object("name").is_err());
     }
 
-    // C15, T13: no store could keep a record of such a caller.
+    // C15, T13
     #[test]
-    fn an_id_is_short_and_of_printing_characters() {
+    fn long_id_or_control_character_is_rejected() {
         let principal =
             |org_id: &str, user_id: &str| Membership::new(org_id).into_principal(user_id);
         let longest = "x".repeat(255);

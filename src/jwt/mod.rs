@@ -1,32 +1,38 @@
-//! JWTs: the session tokens of a dashboard's users (C11–C16).
+//! Session tokens (JWT) of users (C11–C16).
 //!
-//! A token passes when it is spelled in the one canonical way, names a key of the issuer's [`KeySet`] by `kid`, is signed
-//! by that key with the one algorithm of it, and claims what our own rules ask. `aws-lc-rs` checks the signature with a
-//! prepared key and nothing else: no library decides on an algorithm or a claim. What is wrong with a token is told in
-//! the service's log, never on the wire (C16).
+//! [`JwtVerifier`](crate::JwtVerifier) accepts a token that is spelled canonically, is signed by the key of the issuer's
+//! [`KeySet`](crate::KeySet) that its `kid` and `alg` name, and satisfies the claim rules. The signature is verified before
+//! the claims are read. `aws-lc-rs` verifies signatures with prepared keys; every rule about algorithms and claims is in this
+//! folder. Why a token is rejected is logged and not told to the client (C16).
+//!
+//! May import `principal`, `json` and the folders below.
 
 pub(crate) mod algorithm;
 pub(crate) mod base64url;
 mod claims;
 mod clerk;
-mod headers;
+#[cfg(feature = "jsonwebtoken")]
+mod conversions;
 pub(crate) mod issuer;
 pub(crate) mod keys;
 mod membership;
+pub(crate) mod rejection;
 mod token;
-mod verified;
+mod token_cache;
 pub(crate) mod verifier;
 
+#[cfg(feature = "jsonwebtoken")]
+pub use self::conversions::UnsupportedAlgorithm;
 #[cfg(feature = "jwks")]
 pub use self::keys::{
     https::HttpsJwks,
     source::{FetchError, JwksSource},
 };
-pub(crate) use self::{
-    keys::Fetching,
-    verifier::{JwtRefusal, JwtVerifier},
-};
 pub use self::{
-    keys::verification_keys::{KeySetError, RefusedKey},
+    keys::error::{KeySetError, UnusableKey},
     membership::{Claims, InvalidClaim, Membership},
+};
+pub(crate) use self::{
+    rejection::{Fetching, JwtRejection},
+    verifier::JwtVerifier,
 };

@@ -1,176 +1,197 @@
-//! The outside of a token: its three parts, its header, its signature.
+//! The compact serialization of a token: its three parts, its header, its signature (RFC 7515).
 
-use crate::{
-    json::{self, Object, Value},
-    jwt::{algorithm::Algorithm, base64url::decode, keys::jwk::VerifyingKey},
-};
+use std::borrow::Cow;
 
-/// A token in its three parts. Nobody has checked more of it than the spelling of its payload.
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+
+use super::{algorithm::Algorithm, base64url::decode, rejection::Reason};
+use crate::json::{self, Object};
+
+/// The three parts of a token. Nothing of them has been verified.
 #[derive(Debug)]
 pub(crate) struct Token<'a> {
-    header: &'a str,
-    payload: Vec<u8>,
-    signing_input: &'a str,
-    signature: &'a str,
-}
-
-/// What a header says that this crate listens to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) kid: Box<str>,
+    pub(crate) header: Vec<u8>,
+    payload: &'a str,
+    pub(crate) signature: Vec<u8>,
+    pub(crate) signing_input: &'a str,
 }
 
 impl<'a> Token<'a> {
-    /// Takes the compact serialization apart (RFC 7515 §3.1).
-    pub(crate) fn parse(token: &'a str) -> Result<Self, &'static str> {
+    /// Splits the compact serialization (RFC 7515 §3.1) and decodes header and signature. A fourth part is left in the payload, where its dot is rejected.
+    pub(crate) fn parse(token: &'a str) -> Result<Self, Reason> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or("not three parts")?;
         let (header, payload) = signing_input.split_once('.').ok_or("not three parts")?;
-        // A fourth part would lie in the payload, whose alphabet has no dot.
-        let payload = decode(payload).ok_or("the payload is not strict base64url")?;
         Ok(Self {
-            header,
+            header: decode(header).ok_or("the header is not strict base64url")?,
             payload,
+            signature: decode(signature).ok_or("the signature is not strict base64url")?,
             signing_input,
-            signature,
         })
     }
 
-    /// The header as it is written.
-    pub(crate) fn header_text(&self) -> &'a str {
-        self.header
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, Reason> {
+        decode(self.payload).ok_or("the payload is not strict base64url")
     }
+}
 
-    /// Reads the header (C11–C13).
-    ///
-    /// Parameters that offer a key (`jku`, `jwk`, `x5u`, `x5c`) are never looked at (C12).
-    pub(crate) fn header(&self) -> Result<Header, &'static str> {
-        let header = decode(self.header).ok_or("the header is not strict base64url")?;
-        let header =
-            json::parse_object(&header).map_err(|_| "the header is not a strict JSON object")?;
-        if header.contains("crit") {
+/// The parameters that select the key (C11, C12). Parameters that offer a key (`jku`, `jwk`, `x5u`, `x5c`) are ignored.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Header<'a> {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) kid: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Parameters<'a> {
+    #[serde(borrow)]
+    alg: Cow<'a, str>,
+    #[serde(borrow)]
+    kid: Cow<'a, str>,
+    #[serde(borrow, default = "jwt")]
+    typ: Cow<'a, str>,
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+}
+
+fn jwt() -> Cow<'static, str> {
+    "JWT".into()
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+impl<'a> Header<'a> {
+    /// Reads these parameters and skips all others: the header is not authenticated yet. [`object`] reads it in full.
+    pub(crate) fn read(json: &'a [u8]) -> Result<Self, Reason> {
+        let header: Parameters<'_> = serde_json::from_slice(json)
+            .map_err(|_| "the header is not a JSON object with the strings `alg` and `kid`")?;
+        if header.crit {
             return Err("the header has `crit`");
         }
-        match header.get("typ").map(Value::as_str) {
-            None | Some(Some("JWT")) => {}
-            Some(Some("at+jwt" | "application/at+jwt")) => {
-                return Err("an OAuth access token (`at+jwt`), not a session's");
-            }
-            Some(_) => return Err("`typ` is not `JWT`"),
+        let typ = &*header.typ;
+        if matches!(typ, "at+jwt" | "application/at+jwt") {
+            return Err("an OAuth access token (`at+jwt`), not a session token");
         }
-        let algorithm = header.get("alg").and_then(Value::as_str);
-        let algorithm = Algorithm::from_name(algorithm.ok_or("`alg` is not a string")?)
-            .ok_or("`alg` is none that a public key verifies")?;
-        let kid = header.get("kid").and_then(Value::as_str);
-        let kid = kid.ok_or("`kid` is not a string")?.into();
-        Ok(Header { algorithm, kid })
-    }
-
-    /// What it claims, true or not: whose token it says it is must be known before its signature can be checked.
-    pub(crate) fn claims(&self) -> Result<Object<'_>, &'static str> {
-        json::parse_object(&self.payload).map_err(|_| "the payload is not a strict JSON object")
-    }
-
-    pub(crate) fn check_signature(&self, key: &VerifyingKey) -> Result<(), &'static str> {
-        let signature = decode(self.signature).ok_or("the signature is not strict base64url")?;
-        if key.verifies(self.signing_input.as_bytes(), &signature) {
-            Ok(())
-        } else {
-            Err("the signature is wrong")
+        if !typ.eq_ignore_ascii_case("JWT") {
+            return Err("`typ` is not `JWT`");
         }
+        Ok(Self {
+            algorithm: Algorithm::from_name(&header.alg)
+                .ok_or("`alg` is not an algorithm of public keys")?,
+            kid: header.kid,
+        })
     }
+}
+
+#[derive(Deserialize)]
+struct IssuerClaim<'a> {
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+}
+
+/// Reads `iss` and skips all other claims. It selects a key set and proves nothing: the signature is verified next.
+pub(crate) fn unverified_issuer(payload: &[u8]) -> Result<Cow<'_, str>, Reason> {
+    let claims: IssuerClaim<'_> = serde_json::from_slice(payload)
+        .map_err(|_| "the payload is not a JSON object with the string `iss`")?;
+    Ok(claims.iss)
+}
+
+/// Reads a header or payload in full and strictly. Call it only after the signature has been verified.
+pub(crate) fn object(json: &[u8]) -> Result<Object<'_>, Reason> {
+    json::parse_object(json).map_err(|_| "the header or the payload is not a strict JSON object")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jwt::base64url::encode;
-
-    fn token(header: &str) -> String {
-        format!("{}.e30.AA", encode(header.as_bytes()))
-    }
-
-    fn parse(header: &str) -> Result<(Algorithm, String), &'static str> {
-        let token = token(header);
-        let token = Token::parse(&token)?;
-        let header = token.header()?;
-        Ok((header.algorithm, header.kid.into()))
-    }
 
     // C4, C13
     #[test]
-    fn a_token_has_exactly_three_parts() {
-        let valid = token(r#"{"alg":"RS256","kid":"k"}"#);
-        assert!(Token::parse(&valid).unwrap().header().is_ok());
-        for other in [
-            "".into(),
-            ".".into(),
-            "..".into(),
-            "...".into(),
-            format!("{valid}."),
-            format!(".{valid}"),
-        ] {
-            let token = Token::parse(&other);
-            assert!(
-                token.and_then(|token| token.header().map(drop)).is_err(),
-                "{other}"
-            );
+    fn token_without_three_parts_is_rejected() {
+        let token = Token::parse("e30.YQ.AA").unwrap();
+        assert_eq!(token.header, b"{}");
+        assert_eq!(token.payload().unwrap(), b"a");
+        assert_eq!(token.signature, [0]);
+        assert_eq!(token.signing_input, "e30.YQ");
+        for other in ["", "e30", "e30.AA"] {
+            assert_eq!(Token::parse(other).unwrap_err(), "not three parts");
         }
-        let (two, _) = valid.rsplit_once('.').unwrap();
-        assert_eq!(Token::parse(two).unwrap_err(), "not three parts");
-
-        let payload = encode(&[b' '; 150]);
-        for at in 0..=payload.len() {
-            let (start, end) = payload.split_at(at);
-            assert!(
-                Token::parse(&format!("e30.{start}.{end}.AA")).is_err(),
-                "{at}"
-            );
+        for other in ["e30=.YQ.AA", "e30.YQ.AA=", "e30.YQ.AB"] {
+            assert!(Token::parse(other).is_err(), "{other}");
         }
-        assert!(Token::parse(&format!("e30.{payload}.AA")).is_ok());
+        for other in ["...", "e30.Y.Q.AA", "e30.YQ..AA", "e30..YQ.AA"] {
+            assert!(Token::parse(other).unwrap().payload().is_err(), "{other}");
+        }
     }
 
     // C11, C12, C13
     #[test]
-    fn a_header_is_read_strictly() {
-        let good = (Algorithm::Rs256, "k".to_owned());
-        for header in [
-            r#"{"alg":"RS256","kid":"k"}"#,
-            r#"{"alg":"RS256","kid":"k","typ":"JWT"}"#,
-            r#"{"alg":"RS256","kid":"k","jku":"http://127.0.0.1:9/","x5u":1,"jwk":{},"x5c":[],"cat":"x"}"#,
+    fn header_is_read_strictly() {
+        let parameters = r#""alg":"RS256","kid":"k""#;
+        let expected = Header {
+            algorithm: Algorithm::Rs256,
+            kid: "k".into(),
+        };
+        for more in [
+            "",
+            r#","typ":"JWT""#,
+            r#","typ":"jwt""#,
+            r#","jku":"http://127.0.0.1:9/","x5u":1,"jwk":{},"x5c":[],"cat":"x""#,
         ] {
-            assert_eq!(parse(header), Ok(good.clone()), "{header}");
+            let header = format!("{{{parameters}{more}}}");
+            assert_eq!(Header::read(header.as_bytes()).as_ref(), Ok(&expected));
+        }
+        for more in [
+            r#","typ":"at+jwt""#,
+            r#","typ":"application/at+jwt""#,
+            r#","typ":"JWS""#,
+            r#","typ":1"#,
+            r#","typ":null"#,
+            r#","crit":["exp"]"#,
+            r#","crit":[]"#,
+            r#","crit":null"#,
+            r#","alg":"none""#,
+            r#","\u006bid":"k""#,
+        ] {
+            let header = format!("{{{parameters}{more}}}");
+            assert!(Header::read(header.as_bytes()).is_err(), "{header}");
         }
         for header in [
             r#"{"kid":"k"}"#,
             r#"{"alg":null,"kid":"k"}"#,
-            r#"{"alg":256,"kid":"k"}"#,
             r#"{"alg":["RS256"],"kid":"k"}"#,
             r#"{"alg":"none","kid":"k"}"#,
-            r#"{"alg":"None","kid":"k"}"#,
             r#"{"alg":"HS256","kid":"k"}"#,
             r#"{"alg":"rs256","kid":"k"}"#,
             r#"{"alg":"dir","enc":"A256GCM","kid":"k"}"#,
             r#"{"alg":"RS256"}"#,
             r#"{"alg":"RS256","kid":1}"#,
             r#"{"alg":"RS256","kid":null}"#,
-            r#"{"alg":"RS256","kid":["k"]}"#,
-            r#"{"alg":"RS256","kid":"k","typ":"jwt"}"#,
-            r#"{"alg":"RS256","kid":"k","typ":"at+jwt"}"#,
-            r#"{"alg":"RS256","kid":"k","typ":"application/at+jwt"}"#,
-            r#"{"alg":"RS256","kid":"k","typ":1}"#,
-            r#"{"alg":"RS256","kid":"k","typ":null}"#,
-            r#"{"alg":"RS256","kid":"k","crit":["exp"]}"#,
-            r#"{"alg":"RS256","kid":"k","crit":[]}"#,
-            r#"{"alg":"RS256","kid":"k","crit":null}"#,
-            r#"{"alg":"none","alg":"RS256","kid":"k"}"#,
-            r#"{"alg":"RS256","kid":"k","\u006bid":"k"}"#,
             r#"{"alg":"RS256","kid":"k"} x"#,
             "\u{feff}{\"alg\":\"RS256\",\"kid\":\"k\"}",
-            "[]",
             "",
         ] {
-            assert!(parse(header).is_err(), "{header}");
+            assert!(Header::read(header.as_bytes()).is_err(), "{header}");
+        }
+    }
+
+    // T2, T3
+    #[test]
+    fn unverified_issuer_is_the_only_top_level_iss() {
+        for (payload, issuer) in [
+            (r#"{"iss":"a"}"#, Some("a")),
+            (r#"{"x":{"iss":"b"},"iss":"a","y":[{"iss":1}]}"#, Some("a")),
+            (r#"{"\u0069ss":"\u0061"}"#, Some("a")),
+            (r#"{"iss":"a","\u0069ss":"a"}"#, None),
+            (r#"{"iss":null}"#, None),
+            (r#"{"iss":["a"]}"#, None),
+            (r#"{"x":{"iss":"a"}}"#, None),
+            (r#"{"iss":"a"}x"#, None),
+            ("", None),
+        ] {
+            let read = unverified_issuer(payload.as_bytes()).ok();
+            assert_eq!(read.as_deref(), issuer, "{payload}");
         }
     }
 }

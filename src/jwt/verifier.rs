@@ -1,27 +1,22 @@
-#[cfg(test)]
-mod tests;
+use std::{sync::Arc, time::Duration};
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
-
-use crate::{
-    jwt::{
-        algorithm::Algorithm,
-        claims::{self, Session},
-        issuer::Issuer,
-        keys::{
-            key_set::KeySet,
-            missing::{Fetching, KeyMissing},
-            verification_keys::Keys,
-        },
-        token::{Header, Token},
-        verified::Verified,
+use super::{
+    algorithm::Algorithm,
+    claims::{self, Session},
+    issuer::Issuer,
+    keys::{
+        key_set::KeySet,
+        verification_keys::{Keys, Signed},
     },
-    principal::Principal,
+    rejection::{JwtRejection, Reason},
+    token::{self, Header, Token},
+    token_cache::TokenCache,
 };
+use crate::principal::Principal;
 
-/// Verifies the tokens of one issuer or several.
+/// Verifies the session tokens of one or several issuers.
 ///
-/// Cloning is cheap. Every `with_*` replaces what an earlier call of it set.
+/// Cloning is cheap. Each `with_*` replaces what an earlier call of it set.
 ///
 /// ```
 /// use coverbase_auth::{JwtVerifier, KeySet};
@@ -34,24 +29,24 @@ use crate::{
 /// # Ok::<(), coverbase_auth::jwt::KeySetError>(())
 /// ```
 ///
-/// # What a token must be
+/// # What a token must satisfy
 ///
-/// - Signed with an algorithm on the list (C11; RFC 8725 §3.1) that is also the one of the key that its `kid` names
-///   (C12). A key that the token brings along or points to is ignored.
-/// - `iss` is an issuer of the verifier, to the byte: `https://clerk.example.com/` is another one (C13).
-/// - `exp` is present and not reached; `nbf` and `iat` are not in the future (C13).
+/// - Its `alg` is an accepted algorithm (C11; RFC 8725 §3.1), and with its `kid` names the key that verifies the signature
+///   (C12). A key that the token contains or points to is ignored.
+/// - Its `iss` equals the name of an issuer: `https://clerk.example.com/` is another issuer (C13).
+/// - Its `exp` is present and in the future; `nbf` and `iat` are not in the future (C13).
 /// - `azp`, `aud`: see [`with_authorized_parties`](Self::with_authorized_parties) and [`with_audiences`](Self::with_audiences) (C14).
-/// - `sub` is a user's, `sid` is present, `sts` is `active` where it is present, and there is an organization (C15). An
-///   [`Issuer`] other than Clerk tells the organization in its own way.
+/// - Its `sub` names a user, `sid` is present, `sts` is `active` if present, and it has an organization (C15). An [`Issuer`]
+///   other than Clerk can map its claims differently.
 ///
-/// # What is remembered
+/// The signature is verified first. Before that, no more is read than `alg`, `kid`, `typ` and `crit` of the header and, with
+/// several issuers, `iss`.
 ///
-/// A token that has passed is remembered, see [`with_remembered_tokens`](Self::with_remembered_tokens), and is not verified
-/// again. Dates, roles and requirements are checked every time; an issuer that replaces its keys makes all its tokens
-/// unknown again.
+/// # Verified tokens
 ///
-/// The first few headers of an issuer's tokens are remembered with its keys, whatever that setting: the same text is not
-/// read again. What it says is decided on every time.
+/// A verified token is cached, see [`with_remembered_tokens`](Self::with_remembered_tokens), and its signature is not verified
+/// again. Times, roles and requirements are checked every time. When an issuer replaces its keys, its tokens are verified
+/// again.
 #[derive(Clone, Debug)]
 pub struct JwtVerifier {
     settings: Arc<Settings>,
@@ -59,31 +54,19 @@ pub struct JwtVerifier {
 
 #[derive(Clone, Debug)]
 struct Settings {
-    /// By name, each once; the first is the one that `new` was given.
+    /// The issuer of `new`, and others with distinct names.
     issuers: Vec<Issuer>,
     algorithms: Box<[Algorithm]>,
     leeway_seconds: u64,
-    verified: Verified,
-}
-
-/// Why a token gives no principal.
-#[derive(Debug)]
-pub(crate) enum JwtRefusal {
-    /// A 401 (C16). The reason is for the log: a fixed text without a word of the token.
-    Invalid(&'static str),
-    /// The keys cannot be had: a 503 (C31).
-    KeySetUnavailable,
-    /// Not refused yet: its key may be in the set that is being fetched (C12).
-    Waiting(Fetching),
+    verified: TokenCache,
 }
 
 impl JwtVerifier {
-    /// A verifier for the session tokens whose `iss` is `issuer`, signed by a key of `key_set`: that of
-    /// [`Issuer::new`], to which more can be [added](Self::with_issuer).
+    /// Verifies tokens whose `iss` is `issuer`, signed by a key of `key_set`.
     ///
-    /// It accepts RS256, ES256 and EdDSA with 5 seconds of leeway, and remembers 4,096 tokens. Tell it the dashboard's
-    /// origins with [`with_authorized_parties`](Self::with_authorized_parties): without, a token that the issuer made for
-    /// another application passes. An empty issuer accepts nothing.
+    /// By default it accepts RS256, ES256 and EdDSA with 5 seconds of leeway, and caches 4,096 tokens. Configure the origins of
+    /// the dashboard with [`with_authorized_parties`](Self::with_authorized_parties): otherwise tokens that the issuer made for
+    /// other applications are accepted. An empty `issuer` accepts no token.
     #[must_use]
     pub fn new(issuer: impl Into<String>, key_set: KeySet) -> Self {
         Self {
@@ -91,13 +74,12 @@ impl JwtVerifier {
                 issuers: vec![Issuer::new(issuer, key_set)],
                 algorithms: Box::new([Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa]),
                 leeway_seconds: 5,
-                verified: Verified::new(4096),
+                verified: TokenCache::new(4096),
             }),
         }
     }
 
-    /// Accepts the tokens of `issuer` too, by its own keys and rules (T2). It takes the place of an earlier one of its
-    /// name.
+    /// Also accepts the tokens of `issuer`, by its own keys and rules (T2). Replaces an issuer of the same name.
     ///
     /// ```
     /// # use coverbase_auth::{Issuer, JwtVerifier, KeySet};
@@ -111,24 +93,15 @@ impl JwtVerifier {
     #[must_use]
     pub fn with_issuer(self, issuer: Issuer) -> Self {
         self.with(|settings| {
-            let same = settings
-                .issuers
-                .iter_mut()
-                .find(|other| other.name == issuer.name);
-            match same {
+            let mut issuers = settings.issuers.iter_mut();
+            match issuers.find(|other| other.name == issuer.name) {
                 Some(same) => *same = issuer,
                 None => settings.issuers.push(issuer),
             }
         })
     }
 
-    /// [`Issuer::with_authorized_parties`] of the issuer that [`new`](Self::new) was given (C14).
-    ///
-    /// ```
-    /// # use coverbase_auth::{JwtVerifier, KeySet};
-    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
-    ///     .with_authorized_parties(["https://app.example.com", "http://localhost:3000"]);
-    /// ```
+    /// Sets [`Issuer::with_authorized_parties`] of the issuer passed to [`new`](Self::new) (C14).
     #[must_use]
     pub fn with_authorized_parties(
         self,
@@ -137,59 +110,31 @@ impl JwtVerifier {
         self.with_first_issuer(|issuer| issuer.with_authorized_parties(parties))
     }
 
-    /// [`Issuer::with_audiences`] of the issuer that [`new`](Self::new) was given (C14).
-    ///
-    /// ```
-    /// # use coverbase_auth::{JwtVerifier, KeySet};
-    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
-    ///     .with_audiences(["https://api.example.com"]);
-    /// ```
+    /// Sets [`Issuer::with_audiences`] of the issuer passed to [`new`](Self::new) (C14).
     #[must_use]
     pub fn with_audiences(self, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.with_first_issuer(|issuer| issuer.with_audiences(audiences))
     }
 
-    /// Allows the issuer's clock to differ by `leeway`, in whole seconds rounded down; 5 seconds by default (C13).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// # use coverbase_auth::{JwtVerifier, KeySet};
-    ///
-    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
-    ///     .with_leeway(Duration::from_secs(30));
-    /// ```
+    /// Allows the clock of the issuer to differ by `leeway`, rounded down to whole seconds. Default: 5 seconds (C13).
     #[must_use]
     pub fn with_leeway(self, leeway: Duration) -> Self {
         self.with(|settings| settings.leeway_seconds = leeway.as_secs())
     }
 
     /// Accepts only tokens signed with one of `algorithms` (C11). An empty list accepts no token.
-    ///
-    /// ```
-    /// # use coverbase_auth::{JwtVerifier, KeySet};
-    /// use coverbase_auth::Algorithm;
-    ///
-    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
-    ///     .with_algorithms([Algorithm::Rs256]);
-    /// ```
     #[must_use]
     pub fn with_algorithms(self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.with(|settings| settings.algorithms = algorithms.into_iter().collect())
     }
 
-    /// Remembers up to `tokens` tokens that have passed; 4,096 by default, 0 switches it off.
+    /// Caches up to `tokens` verified tokens. Default: 4,096; 0 disables the cache.
     ///
-    /// One takes some 2 KB, and 9 KB at most. A remembered token costs a thirtieth of a signature check or less. A
-    /// session that its issuer has ended stays valid until `exp` either way: a signature tells nothing of it.
-    ///
-    /// ```
-    /// # use coverbase_auth::{JwtVerifier, KeySet};
-    /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable())
-    ///     .with_remembered_tokens(100_000);
-    /// ```
+    /// An entry takes some 2 KB, at most 9 KB. A cached token costs a thirtieth of a signature check or less. A session that
+    /// its issuer has ended stays valid until `exp`, cached or not: a signature cannot be withdrawn.
     #[must_use]
     pub fn with_remembered_tokens(self, tokens: usize) -> Self {
-        self.with(|settings| settings.verified = Verified::new(tokens))
+        self.with(|settings| settings.verified = TokenCache::new(tokens))
     }
 
     fn with_first_issuer(self, change: impl FnOnce(Issuer) -> Issuer) -> Self {
@@ -200,7 +145,7 @@ impl JwtVerifier {
         })
     }
 
-    /// The copy that is changed has remembered nothing under the old rules.
+    /// Changes a copy, whose cache is empty.
     fn with(self, set: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::clone(&self.settings);
         set(&mut settings);
@@ -209,99 +154,68 @@ impl JwtVerifier {
         }
     }
 
-    /// The user of a token that has been verified before: it need not even be looked at whether this is a JWT.
-    #[inline]
-    pub(crate) fn remembered(
-        &self,
-        token: &[u8],
-        now: u64,
-    ) -> Option<Result<Principal, JwtRefusal>> {
-        let session = self.settings.verified.get(token)?;
-        Some(self.check_times(&session, now).map(|()| session.principal))
-    }
-
-    /// The user of a token that is valid at `now` (Unix seconds).
-    pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Principal, JwtRefusal> {
-        // What was read of the token is freed by then: to free it while the cache misses of the insertion are pending takes
-        // three times as long.
+    /// Returns the user of a token that is valid at `now` (Unix seconds). The times are checked for a remembered token too.
+    pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Principal, JwtRejection> {
+        let cache = &self.settings.verified;
+        if let Some(session) = cache.get(token.as_bytes()) {
+            self.check_times(&session, now)?;
+            return Ok(session.principal);
+        }
         let (session, keys) = self.session(token)?;
         self.check_times(&session, now)?;
         let principal = session.principal.clone();
-        self.settings.verified.insert(token, session, keys);
+        cache.insert(token, session, keys);
         Ok(principal)
     }
 
-    /// What a token says whose signature and claims are good, and the keys that say so.
-    fn session(&self, token: &str) -> Result<(Session, Arc<Keys>), JwtRefusal> {
+    /// Returns the session of a token and the keys that verified it. Its times are not checked.
+    fn session(&self, token: &str) -> Result<(Session, Arc<Keys>), JwtRejection> {
         let token = Token::parse(token)?;
-        let claims = token.claims()?;
-        let issuer = self.issuer(claims::issuer(&claims)?)?;
+        let header = Header::read(&token.header)?;
+        if !self.settings.algorithms.contains(&header.algorithm) {
+            return Err("`alg` is not an accepted algorithm".into());
+        }
+        let issuer = self.issuer(&token)?;
+        let keys = issuer.key_set.verify(&Signed {
+            kid: &header.kid,
+            algorithm: header.algorithm,
+            message: token.signing_input.as_bytes(),
+            signature: &token.signature,
+        })?;
 
-        let keys = issuer.key_set.keys();
-        let header = self.header(&token, keys.as_deref())?;
-        let missing = || issuer.key_set.missing(&header.kid);
-        let keys = keys.as_ref().ok_or_else(missing)?;
-        let key = keys.key(&header.kid).ok_or_else(missing)?;
-        if key.algorithm() != header.algorithm {
-            return Err(JwtRefusal::Invalid("`alg` is not the key's algorithm"));
+        // From here on the token is what a holder of these keys has signed.
+        token::object(&token.header)?;
+        let payload = token.payload()?;
+        let claims = token::object(&payload)?;
+        if claims::issuer(&claims)? != issuer.name {
+            return Err(UNKNOWN_ISSUER.into());
         }
-        token.check_signature(key)?;
-        let session = issuer.rules.session(&claims)?;
-        if let Cow::Owned(header) = &header {
-            keys.headers().insert(token.header_text(), header);
-        }
-        Ok((session, Arc::clone(keys)))
+        Ok((issuer.rules.session(&claims)?, keys))
     }
 
-    /// The token's header, which need not be read again where these keys have verified a token with the same one.
-    fn header<'k>(
-        &self,
-        token: &Token<'_>,
-        keys: Option<&'k Keys>,
-    ) -> Result<Cow<'k, Header>, JwtRefusal> {
-        let known = keys.and_then(|keys| keys.headers().get(token.header_text()));
-        let header = match known {
-            Some(header) => Cow::Borrowed(header),
-            None => Cow::Owned(token.header()?),
-        };
-        if self.settings.algorithms.contains(&header.algorithm) {
-            Ok(header)
-        } else {
-            Err(JwtRefusal::Invalid("`alg` is not on the list"))
+    /// Returns the issuer whose keys verify the token. The payload is read only if there are several (T2).
+    fn issuer(&self, token: &Token<'_>) -> Result<&Issuer, Reason> {
+        let issuers = &self.settings.issuers[..];
+        if let [issuer] = issuers {
+            return Ok(issuer);
         }
+        let payload = token.payload()?;
+        let name = token::unverified_issuer(&payload)?;
+        let issuer = issuers.iter().find(|issuer| issuer.name == name);
+        issuer.ok_or(UNKNOWN_ISSUER)
+    }
+
+    fn check_times(&self, session: &Session, now: u64) -> Result<(), JwtRejection> {
+        Ok(session.check_times(now, self.settings.leeway_seconds)?)
     }
 
     #[cfg(test)]
-    pub(crate) fn verified(&self) -> &Verified {
+    pub(crate) fn verified(&self) -> &TokenCache {
         &self.settings.verified
     }
-
-    /// Only what the issuer of this name says of itself is asked from here on (T2).
-    fn issuer(&self, name: &str) -> Result<&Issuer, &'static str> {
-        let mut issuers = self.settings.issuers.iter();
-        issuers
-            .find(|issuer| *issuer.name == *name)
-            .ok_or("`iss` is not a configured issuer")
-    }
-
-    #[inline]
-    fn check_times(&self, session: &Session, now: u64) -> Result<(), JwtRefusal> {
-        Ok(session.check_times(now, self.settings.leeway_seconds)?)
-    }
 }
 
-impl From<&'static str> for JwtRefusal {
-    fn from(reason: &'static str) -> Self {
-        Self::Invalid(reason)
-    }
-}
+const UNKNOWN_ISSUER: Reason = "`iss` is not a configured issuer";
 
-impl From<KeyMissing> for JwtRefusal {
-    fn from(missing: KeyMissing) -> Self {
-        match missing {
-            KeyMissing::Unknown => Self::Invalid("`kid` is not in the key set"),
-            KeyMissing::Unavailable => Self::KeySetUnavailable,
-            KeyMissing::Fetching(fetching) => Self::Waiting(fetching),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

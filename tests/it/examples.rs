@@ -9,6 +9,9 @@ mod custom_render;
 pub(crate) mod hyper;
 #[path = "../../examples/rate_limit.rs"]
 mod rate_limit;
+#[cfg(feature = "jsonwebtoken")]
+#[path = "../../examples/session_tokens.rs"]
+mod session_tokens;
 #[cfg(feature = "tonic")]
 #[path = "../../examples/tonic.rs"]
 pub(crate) mod tonic;
@@ -138,4 +141,18 @@ async fn rate_limit_counts_each_key_by_itself() {
         401,
         "a stranger uses up nobody's"
     );
+}
+
+// C11, C16
+#[cfg(feature = "jsonwebtoken")]
+#[tokio::test]
+async fn session_tokens_accepts_minted_and_rejects_forged_tokens() {
+    let provider = session_tokens::Provider::new().unwrap();
+    let layer = session_tokens::layer(&provider.jwks).unwrap();
+    let token = provider.mint("member").unwrap();
+    let (status, role) = session_tokens::request(&layer, &token).await;
+    assert_eq!((status.as_u16(), role.as_deref()), (200, Some("member")));
+    let other = session_tokens::Provider::new().unwrap();
+    let (status, role) = session_tokens::request(&layer, &other.mint("admin").unwrap()).await;
+    assert_eq!((status.as_u16(), role), (401, None));
 }

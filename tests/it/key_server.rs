@@ -1,4 +1,4 @@
-//! An issuer's web server on loopback, which answers as it is told, with TLS or without, and counts what it is asked.
+//! An HTTP server of key sets on loopback, with TLS or without, whose replies a test sets and whose requests it counts.
 
 use std::{
     net::SocketAddr,
@@ -25,11 +25,11 @@ use tokio_rustls::{
 /// What the server does with one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    /// These bytes, as they are, and the end of the connection.
+    /// Sends these bytes and closes the connection.
     Raw(String),
-    /// Nothing, with the connection open.
+    /// Sends nothing and keeps the connection open.
     Silence,
-    /// A head, and a body that ends after a gibibyte.
+    /// Sends a head and a body of one gibibyte.
     Gibibyte,
 }
 
@@ -52,7 +52,7 @@ impl Reply {
 
 type Answers = dyn Fn(&str) -> Reply + Send + Sync;
 
-/// Clones are one server.
+/// Clones share one server.
 #[derive(Clone)]
 pub(crate) struct KeyServer {
     address: SocketAddr,
@@ -63,12 +63,12 @@ pub(crate) struct KeyServer {
 }
 
 impl KeyServer {
-    /// Answers every path alike.
+    /// Sends `reply` for every path.
     pub(crate) async fn new(reply: Reply) -> Self {
         Self::start(reply, None).await
     }
 
-    /// Over TLS, with a certificate for `localhost` of its own making; the certificate in PEM.
+    /// Serves TLS with a self-signed certificate for `localhost`, which is returned in PEM.
     pub(crate) async fn with_tls(reply: Reply) -> (Self, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -95,7 +95,7 @@ impl KeyServer {
         server
     }
 
-    /// Answers each path as `answers` says.
+    /// Replaces the replies.
     pub(crate) fn answer_with(&self, answers: impl Fn(&str) -> Reply + Send + Sync + 'static) {
         *self.answers.lock().unwrap() = Arc::new(answers);
     }
@@ -120,7 +120,7 @@ impl KeyServer {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// The bytes of bodies that could be written.
+    /// The bytes of bodies that have been written.
     pub(crate) fn sent(&self) -> usize {
         self.sent.load(Ordering::SeqCst)
     }
@@ -174,8 +174,8 @@ impl KeyServer {
     }
 }
 
-/// While it lives, tokio's paused clock moves by `advance` alone. By itself it runs on to the next deadline whenever all
-/// tasks wait, also where they wait for a socket, unless a blocking task is at work.
+/// Keeps tokio's paused clock from advancing by itself when all tasks wait, for a socket for example: a running blocking
+/// task prevents that.
 pub(crate) struct Frozen {
     _until: mpsc::Sender<()>,
 }

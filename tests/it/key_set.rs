@@ -1,6 +1,6 @@
-//! Key sets that are fetched, from servers that hang, lie and lead astray (C12, C31, T14–T16).
+//! Key sets that are fetched from slow, broken and hostile servers (C12, C31, T14–T16).
 //!
-//! The sockets are real; the clock is tokio's, which stands still until a test moves it.
+//! The sockets are real. The clock is tokio's, paused until a test advances it.
 
 use std::{
     convert::Infallible,
@@ -27,10 +27,10 @@ use crate::{
 
 const ISSUER: &str = "https://clerk.coverbase.test";
 
-/// As long as unknown `kid`s wait for a fetch.
+/// The time between fetches that tokens cause.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// As long as a fetch may take.
+/// The deadline of a fetch.
 const DEADLINE: Duration = Duration::from_secs(2);
 
 const INVALID: Option<RejectionKind> = Some(RejectionKind::InvalidSessionToken);
@@ -44,11 +44,11 @@ fn layer(keys: KeySet) -> CoverbaseAuthLayer {
     CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(JwtVerifier::new(ISSUER, keys))
 }
 
-/// A server of the issuer's keys, and a layer that has fetched them.
+/// A server with the issuer's keys, and a layer that has fetched them.
 async fn fetched(issuer: &TestIssuer) -> (KeyServer, CoverbaseAuthLayer) {
     let server = KeyServer::new(Reply::json(&issuer.jwks_json())).await;
     let layer = layer(KeySet::url(server.url("/jwks.json")).unwrap());
-    assert_eq!(refusal(&layer, &issuer.token().sign()).await, None);
+    assert_eq!(rejection(&layer, &issuer.token().sign()).await, None);
     (server, layer)
 }
 
@@ -64,18 +64,18 @@ fn ask(
     }
 }
 
-/// Why the token is refused; `None` where it is not.
-async fn refusal(layer: &CoverbaseAuthLayer, token: &str) -> Option<RejectionKind> {
+/// Why the token is rejected, if it is.
+async fn rejection(layer: &CoverbaseAuthLayer, token: &str) -> Option<RejectionKind> {
     let response = ask(layer, token).await;
     response.extensions().get().map(Rejection::kind)
 }
 
-/// What the layer answers without waiting.
-fn refusal_at_once(layer: &CoverbaseAuthLayer, token: &str) -> Option<RejectionKind> {
-    let answer = pin!(refusal(layer, token));
+/// As [`rejection`], without waiting.
+fn rejection_at_once(layer: &CoverbaseAuthLayer, token: &str) -> Option<RejectionKind> {
+    let answer = pin!(rejection(layer, token));
     match answer.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(refusal) => refusal,
-        Poll::Pending => panic!("it waits"),
+        Poll::Ready(rejection) => rejection,
+        Poll::Pending => panic!("the answer is pending"),
     }
 }
 
@@ -85,25 +85,25 @@ fn with_kid(issuer: &TestIssuer, kid: impl std::fmt::Display) -> String {
 
 // C12, T14
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_unknown_kids_are_one_fetch_in_ten_seconds() {
+async fn unknown_kids_cause_one_fetch_in_ten_seconds() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let (server, layer) = fetched(&issuer).await;
     for kid in 0..10_000 {
-        assert_eq!(refusal(&layer, &with_kid(&issuer, kid)).await, INVALID);
+        assert_eq!(rejection(&layer, &with_kid(&issuer, kid)).await, INVALID);
     }
     assert_eq!(server.requests(), 1);
 
     advance(INTERVAL).await;
     for kid in 0..100 {
-        assert_eq!(refusal(&layer, &with_kid(&issuer, kid)).await, INVALID);
+        assert_eq!(rejection(&layer, &with_kid(&issuer, kid)).await, INVALID);
     }
     assert_eq!(server.requests(), 2);
 }
 
 // C12
 #[tokio::test(start_paused = true)]
-async fn the_first_token_of_a_new_key_waits_for_it_and_passes() {
+async fn first_token_of_a_new_key_waits_for_it_and_passes() {
     let _frozen = Frozen::new();
     let mut issuer = issuer();
     let (server, layer) = fetched(&issuer).await;
@@ -111,19 +111,35 @@ async fn the_first_token_of_a_new_key_waits_for_it_and_passes() {
     issuer.rotate();
     server.answer(Reply::json(&issuer.jwks_json()));
     let new = issuer.token().sign();
-    assert_eq!(refusal(&layer, &new).await, INVALID, "the set is new");
+    assert_eq!(rejection(&layer, &new).await, INVALID, "the set is new");
 
     advance(INTERVAL).await;
-    assert_eq!(refusal_at_once(&layer, &old), None);
-    assert_eq!(refusal(&layer, &new).await, None);
-    // What the withdrawn key has signed was remembered; no longer.
-    assert_eq!(refusal(&layer, &old).await, INVALID);
+    assert_eq!(rejection_at_once(&layer, &old), None);
+    assert_eq!(rejection(&layer, &new).await, None);
+    // The token of the withdrawn key was cached, and is not any more.
+    assert_eq!(rejection(&layer, &old).await, INVALID);
+    assert_eq!(server.requests(), 2);
+}
+
+// C12
+#[tokio::test(start_paused = true)]
+async fn key_replaced_under_the_same_kid_is_accepted_after_one_fetch() {
+    let _frozen = Frozen::new();
+    let (old, new) = (issuer(), issuer());
+    let (server, layer) = fetched(&old).await;
+    server.answer(Reply::json(&new.jwks_json()));
+    let token = new.token().sign();
+    assert_eq!(rejection(&layer, &token).await, INVALID, "the set is new");
+
+    advance(INTERVAL).await;
+    assert_eq!(rejection(&layer, &token).await, None);
+    assert_eq!(rejection(&layer, &old.token().sign()).await, INVALID);
     assert_eq!(server.requests(), 2);
 }
 
 // C12, C31
 #[tokio::test(start_paused = true)]
-async fn a_server_that_hangs_delays_no_known_key() {
+async fn unknown_kid_is_answered_503_when_the_server_hangs() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let (server, layer) = fetched(&issuer).await;
@@ -138,25 +154,25 @@ async fn a_server_that_hangs_delays_no_known_key() {
     advance(DEADLINE - Duration::from_millis(1)).await;
     assert!(
         !stranger.is_finished(),
-        "it waits for as long as a fetch may take"
+        "the request waits until the deadline of the fetch"
     );
     advance(Duration::from_millis(1)).await;
-    // It may be a key that nobody could read.
+    // The `kid` may be in the set that could not be read.
     let answer = stranger.await.unwrap();
     assert_eq!(answer.status, 503);
     assert!(answer.headers.contains_key(RETRY_AFTER));
 }
 
-// C12: the figure that stands in the issue.
+// C12
 #[tokio::test(start_paused = true)]
-async fn known_keys_are_decided_at_once_while_a_server_hangs() {
+async fn known_keys_are_decided_at_once_while_the_server_hangs() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let (server, layer) = fetched(&issuer).await;
     server.answer(Reply::Silence);
     advance(INTERVAL).await;
     let stranger = with_kid(&issuer, "stranger");
-    let waiting = pin!(refusal(&layer, &stranger));
+    let waiting = pin!(rejection(&layer, &stranger));
     assert!(
         waiting
             .poll(&mut Context::from_waker(Waker::noop()))
@@ -167,14 +183,14 @@ async fn known_keys_are_decided_at_once_while_a_server_hangs() {
             .token()
             .with_subject(&format!("user_{number}"))
             .sign();
-        assert_eq!(refusal_at_once(&layer, &new), None, "verified now");
-        assert_eq!(refusal_at_once(&layer, &new), None, "remembered");
+        assert_eq!(rejection_at_once(&layer, &new), None, "verified now");
+        assert_eq!(rejection_at_once(&layer, &new), None, "remembered");
     }
 }
 
 // C31
 #[tokio::test(start_paused = true)]
-async fn a_set_that_was_never_fetched_is_503_and_keys_go_on() {
+async fn set_that_was_never_fetched_is_answered_503_and_api_keys_pass() {
     let _frozen = Frozen::new();
     let server = KeyServer::new(Reply::with_status("500 No", "", "")).await;
     let keys = KeySet::url(server.url("/")).unwrap();
@@ -183,13 +199,13 @@ async fn a_set_that_was_never_fetched_is_503_and_keys_go_on() {
     let answer = ask(&layer, &token).await;
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key(RETRY_AFTER));
-    assert_eq!(refusal_at_once(&layer, &token), UNAVAILABLE);
-    assert_eq!(refusal_at_once(&layer, KEY), None);
+    assert_eq!(rejection_at_once(&layer, &token), UNAVAILABLE);
+    assert_eq!(rejection_at_once(&layer, KEY), None);
 }
 
 // T16
 #[tokio::test(start_paused = true)]
-async fn a_bad_set_leaves_the_old_keys_at_work() {
+async fn old_keys_are_used_after_a_bad_set() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let good = issuer.jwks_json();
@@ -236,23 +252,23 @@ async fn a_bad_set_leaves_the_old_keys_at_work() {
         let before = server.requests();
         server.answer(reply);
         advance(INTERVAL).await;
-        let unknown = refusal(&layer, &with_kid(&issuer, "stranger")).await;
+        let unknown = rejection(&layer, &with_kid(&issuer, "stranger")).await;
         assert!(server.requests() > before, "{what}");
         assert_eq!(unknown, UNAVAILABLE, "{what}");
-        assert_eq!(refusal_at_once(&layer, &token), None, "{what}");
+        assert_eq!(rejection_at_once(&layer, &token), None, "{what}");
         assert_eq!(
-            refusal_at_once(&layer, &issuer.token().with_subject(what).sign()),
+            rejection_at_once(&layer, &issuer.token().with_subject(what).sign()),
             None,
             "{what}"
         );
     }
-    // Of the gibibyte was read what a set may have, and what lay in the sockets' buffers went nowhere.
+    // No more of the gibibyte was sent than the size limit and the sockets' buffers.
     assert!(server.sent() < 32 << 20, "{}", server.sent());
 }
 
 // T15
 #[tokio::test(start_paused = true)]
-async fn a_redirect_stays_on_its_server() {
+async fn redirect_to_another_server_is_rejected() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let token = issuer.token().sign();
@@ -284,14 +300,14 @@ async fn a_redirect_stays_on_its_server() {
         });
         let layer = layer(KeySet::url(server.url("/jwks.json")).unwrap());
         let expected = if passes { None } else { UNAVAILABLE };
-        assert_eq!(refusal(&layer, &token).await, expected, "{shown}");
+        assert_eq!(rejection(&layer, &token).await, expected, "{shown}");
     }
     assert_eq!(other.connections(), 0);
 }
 
 // T15
 #[tokio::test(start_paused = true)]
-async fn only_a_redirect_leads_on() {
+async fn location_without_redirect_status_is_ignored() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let server = KeyServer::new(Reply::Silence).await;
@@ -308,13 +324,13 @@ async fn only_a_redirect_leads_on() {
             _ => Reply::with_status(status, "location: /keys\r\n", ""),
         });
         let layer = layer(KeySet::url(server.url("/jwks.json")).unwrap());
-        let refusal = refusal(&layer, &issuer.token().sign()).await;
-        assert_eq!(refusal, expected, "{status}");
+        let rejection = rejection(&layer, &issuer.token().sign()).await;
+        assert_eq!(rejection, expected, "{status}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_redirects_are_followed_and_no_fourth() {
+async fn fourth_redirect_is_rejected() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let good = issuer.jwks_json();
@@ -332,7 +348,7 @@ async fn three_redirects_are_followed_and_no_fourth() {
         let before = server.requests();
         let layer = layer(KeySet::url(server.url(path)).unwrap());
         assert_eq!(
-            refusal(&layer, &issuer.token().sign()).await,
+            rejection(&layer, &issuer.token().sign()).await,
             expected,
             "{path}"
         );
@@ -342,7 +358,7 @@ async fn three_redirects_are_followed_and_no_fourth() {
 
 // T15, C12
 #[tokio::test(start_paused = true)]
-async fn no_token_causes_a_connection_to_where_it_points() {
+async fn address_inside_a_token_is_never_fetched() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let (server, layer) = fetched(&issuer).await;
@@ -360,7 +376,7 @@ async fn no_token_causes_a_connection_to_where_it_points() {
                 .sign(),
         ] {
             advance(INTERVAL).await;
-            refusal(&layer, &token).await;
+            rejection(&layer, &token).await;
         }
     }
     assert!(server.requests() > 1);
@@ -368,7 +384,7 @@ async fn no_token_causes_a_connection_to_where_it_points() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_openid_provider_is_found_by_its_name() {
+async fn openid_provider_is_found_by_its_issuer() {
     const DOCUMENT: &str = "/.well-known/openid-configuration";
     let _frozen = Frozen::new();
     let server = KeyServer::new(Reply::Silence).await;
@@ -422,13 +438,13 @@ async fn an_openid_provider_is_found_by_its_name() {
         });
         let verifier = JwtVerifier::new(name, KeySet::openid(name).unwrap());
         let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);
-        assert_eq!(refusal(&layer, &token).await, expected, "{shown}");
+        assert_eq!(rejection(&layer, &token).await, expected, "{shown}");
     }
 }
 
-// T15: what has been said over TLS is not undone by what it says.
+// T15
 #[tokio::test(start_paused = true)]
-async fn a_provider_over_tls_names_no_address_without() {
+async fn plain_jwks_uri_of_a_tls_provider_is_rejected() {
     let _frozen = Frozen::new();
     let (server, certificate) = KeyServer::with_tls(Reply::Silence).await;
     let issuer = TestIssuer::new(format!("https://localhost:{}", server.port()));
@@ -448,15 +464,14 @@ async fn a_provider_over_tls_names_no_address_without() {
         let source = source.with_root_certificates(&certificate).unwrap();
         let verifier = JwtVerifier::new(name, KeySet::from_source(source).unwrap());
         let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);
-        let refusal = refusal(&layer, &issuer.token().sign()).await;
-        assert_eq!(refusal, expected, "{jwks_uri}");
+        let rejection = rejection(&layer, &issuer.token().sign()).await;
+        assert_eq!(rejection, expected, "{jwks_uri}");
     }
     assert_eq!(plain.connections(), 0);
 }
 
-// Without it nobody would learn that a key of their issuer's does not count.
 #[test]
-fn refused_keys_are_counted_and_named_in_one_warning() {
+fn unusable_keys_are_named_in_one_warning() {
     let issuer = issuer();
     let mut set: Value = serde_json::from_str(&issuer.jwks_json()).unwrap();
     let keys = set["keys"].as_array_mut().unwrap();
@@ -469,7 +484,7 @@ fn refused_keys_are_counted_and_named_in_one_warning() {
     let fetch = async |set: &str| {
         let server = KeyServer::new(Reply::json(set)).await;
         let layer = layer(KeySet::url(server.url("/jwks.json")).unwrap());
-        assert_eq!(refusal(&layer, &issuer.token().sign()).await, None);
+        assert_eq!(rejection(&layer, &issuer.token().sign()).await, None);
     };
     let log = |set: &str| {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -488,7 +503,7 @@ fn refused_keys_are_counted_and_named_in_one_warning() {
         panic!("one warning");
     };
     let text = &warning.text;
-    assert!(text.contains(" refused=2 "), "{text}");
+    assert!(text.contains(" unusable=2 "), "{text}");
     assert!(
         text.contains("sealing") && text.contains("shared"),
         "{text}"
@@ -498,7 +513,7 @@ fn refused_keys_are_counted_and_named_in_one_warning() {
 
 // T15
 #[tokio::test(start_paused = true)]
-async fn over_tls_the_server_must_prove_itself() {
+async fn server_without_trusted_certificate_is_rejected() {
     let _frozen = Frozen::new();
     let issuer = issuer();
     let token = issuer.token().sign();
@@ -509,21 +524,21 @@ async fn over_tls_the_server_must_prove_itself() {
         let source = source.with_root_certificates(&certificate).unwrap();
         layer(KeySet::from_source(source).unwrap())
     };
-    assert_eq!(refusal(&trusting(&by_name), &token).await, None);
+    assert_eq!(rejection(&trusting(&by_name), &token).await, None);
     // The certificate is not for this name.
     let by_address = format!("https://127.0.0.1:{}/", server.port());
-    assert_eq!(refusal(&trusting(&by_address), &token).await, UNAVAILABLE);
-    // Nobody vouches for it.
+    assert_eq!(rejection(&trusting(&by_address), &token).await, UNAVAILABLE);
+    // The certificate is not trusted.
     let (_, other) = KeyServer::with_tls(Reply::Silence).await;
     let source = HttpsJwks::url(&by_name)
         .unwrap()
         .with_root_certificates(other)
         .unwrap();
     let distrusting = layer(KeySet::from_source(source).unwrap());
-    assert_eq!(refusal(&distrusting, &token).await, UNAVAILABLE);
+    assert_eq!(rejection(&distrusting, &token).await, UNAVAILABLE);
     assert_eq!(server.requests(), 1);
 
-    // A server without TLS waits for a request, where it should have greeted.
+    // A server without TLS sends no handshake.
     let plain = KeyServer::new(Reply::Silence).await;
     let url = format!("https://localhost:{}/", plain.port());
     let layer = trusting(&url);
@@ -533,41 +548,41 @@ async fn over_tls_the_server_must_prove_itself() {
         }
         advance(DEADLINE).await;
     };
-    let (refusal, ()) = tokio::join!(refusal(&layer, &token), deadline);
-    assert_eq!(refusal, UNAVAILABLE);
+    let (rejection, ()) = tokio::join!(rejection(&layer, &token), deadline);
+    assert_eq!(rejection, UNAVAILABLE);
 }
 
 #[test]
-fn an_address_that_is_not_to_be_asked_is_an_error_that_says_why() {
+fn url_that_must_not_be_fetched_is_an_error_with_the_reason() {
     for (url, reason) in [
         (
             "http://clerk.example.com/jwks.json",
-            "`http` is for loopback alone",
+            "`http` is accepted on loopback only",
         ),
         (
             "http://127.0.0.1.example.com/",
-            "`http` is for loopback alone",
+            "`http` is accepted on loopback only",
         ),
         (
             "http://localhost.example.com/",
-            "`http` is for loopback alone",
+            "`http` is accepted on loopback only",
         ),
-        ("http://10.0.0.1/", "`http` is for loopback alone"),
-        ("http://[::2]/", "`http` is for loopback alone"),
-        ("ftp://localhost/", "`http` is for loopback alone"),
+        ("http://10.0.0.1/", "`http` is accepted on loopback only"),
+        ("http://[::2]/", "`http` is accepted on loopback only"),
+        ("ftp://localhost/", "`http` is accepted on loopback only"),
         ("file:///etc/passwd", "not a"),
         (
             "https://user:secret@clerk.example.com/",
-            "a user name or a password",
+            "a user name or password",
         ),
         (
             "http://127.0.0.1@clerk.example.com/",
-            "a user name or a password",
+            "a user name or password",
         ),
-        ("/jwks.json", "not a whole address"),
+        ("/jwks.json", "not an absolute URL"),
         ("clerk.example.com", "not a"),
-        ("https://", "not an address"),
-        ("", "not an address"),
+        ("https://", "not a URL"),
+        ("", "not a URL"),
     ] {
         for error in [
             HttpsJwks::url(url).unwrap_err(),

@@ -1,4 +1,4 @@
-//! Tokens that have been verified before, through the layer (C13, C16, C17, T2, T4, T14).
+//! Cached tokens, through the layer (C13, C16, C17, T2, T4, T14).
 
 use coverbase_auth::{
     CoverbaseAuthLayer, Issuer, JwtVerifier, KeySet, MemoryStore, RejectionKind, Requirement, Role,
@@ -18,13 +18,13 @@ fn layer(issuer: &TestIssuer, clock: &TestClock) -> CoverbaseAuthLayer {
         .with_clock(clock.clone())
 }
 
-fn refusal(layer: &CoverbaseAuthLayer, token: &str) -> Option<RejectionKind> {
+fn rejection(layer: &CoverbaseAuthLayer, token: &str) -> Option<RejectionKind> {
     ask(layer, bearer(token)).rejection_kind()
 }
 
 // C13, T4
 #[test]
-fn the_second_time_is_like_the_first() {
+fn cached_token_is_answered_as_the_first_time() {
     let issuer = TestIssuer::new(ISSUER);
     let token = issuer.token().with_times(NOW, NOW + 60).sign();
     let clock = TestClock::at(NOW);
@@ -43,7 +43,7 @@ fn the_second_time_is_like_the_first() {
         (NOW, None),
     ] {
         clock.set(now);
-        assert_eq!(refusal(&layer, &token), expected, "{now}");
+        assert_eq!(rejection(&layer, &token), expected, "{now}");
     }
 }
 
@@ -53,49 +53,49 @@ fn roles_are_checked_every_time() {
     let issuer = TestIssuer::new(ISSUER);
     let token = issuer.token().with_role("member").sign();
     let open = layer(&issuer, &TestClock::at(NOW));
-    // Layers of one verifier remember together, and ask for what each asks for.
+    // Layers of one verifier share its cache and have their own requirements.
     for _ in 0..3 {
         let members = open.clone().with_accepted_roles([Role::MEMBER]);
         let admins = open.clone().with_accepted_roles([Role::ADMIN]);
         let route = open
             .clone()
             .with_requirement(Requirement::roles([Role::ADMIN]));
-        assert_eq!(refusal(&open, &token), None);
-        assert_eq!(refusal(&members, &token), None);
-        assert_eq!(refusal(&admins, &token), ROLE);
-        assert_eq!(refusal(&route, &token), ROLE);
+        assert_eq!(rejection(&open, &token), None);
+        assert_eq!(rejection(&members, &token), None);
+        assert_eq!(rejection(&admins, &token), ROLE);
+        assert_eq!(rejection(&route, &token), ROLE);
     }
 }
 
 // T3
 #[test]
-fn what_is_like_a_remembered_token_is_not_it() {
+fn token_similar_to_a_cached_one_is_rejected() {
     let issuer = TestIssuer::new(ISSUER);
     let token = issuer.token().with_role("member").sign();
     let layer = layer(&issuer, &TestClock::at(NOW));
-    assert_eq!(refusal(&layer, &token), None);
+    assert_eq!(rejection(&layer, &token), None);
     let (_, signature) = token.rsplit_once('.').unwrap();
     let other = issuer.token().with_role("admin").sign();
     let (signing_input, _) = other.rsplit_once('.').unwrap();
     assert_eq!(
-        refusal(&layer, &format!("{signing_input}.{signature}")),
+        rejection(&layer, &format!("{signing_input}.{signature}")),
         INVALID
     );
-    assert_eq!(refusal(&layer, &format!("..{signature}")), INVALID);
+    assert_eq!(rejection(&layer, &format!("..{signature}")), INVALID);
     assert_eq!(
-        refusal(&layer, &format!("ak_{token}")),
+        rejection(&layer, &format!("ak_{token}")),
         Some(RejectionKind::InvalidApiKey)
     );
     assert_eq!(
-        refusal(&layer, &format!("{token},")),
+        rejection(&layer, &format!("{token},")),
         Some(RejectionKind::MalformedCredential)
     );
-    assert_eq!(refusal(&layer, &token), None);
+    assert_eq!(rejection(&layer, &token), None);
 }
 
 // T2
 #[test]
-fn one_issuers_tokens_are_not_anothers() {
+fn cache_is_empty_after_an_issuer_is_replaced() {
     let (ours, theirs) = (
         TestIssuer::new(ISSUER),
         TestIssuer::new("https://other.test"),
@@ -105,19 +105,19 @@ fn one_issuers_tokens_are_not_anothers() {
     let layer = |verifier| CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);
     let (layer_of_both, token) = (layer(both.clone()), theirs.token().sign());
     for _ in 0..2 {
-        assert_eq!(refusal(&layer_of_both, &token), None);
-        assert_eq!(refusal(&layer_of_both, &ours.token().sign()), None);
+        assert_eq!(rejection(&layer_of_both, &token), None);
+        assert_eq!(rejection(&layer_of_both, &ours.token().sign()), None);
     }
     let without = both.with_issuer(Issuer::new(theirs.issuer(), KeySet::unavailable()));
     assert_eq!(
-        refusal(&layer(without), &token),
+        rejection(&layer(without), &token),
         Some(RejectionKind::AuthUnavailable)
     );
 }
 
 // T14
 #[test]
-fn a_flood_of_genuine_tokens_changes_no_answer() {
+fn flood_of_genuine_tokens_changes_no_answer() {
     let issuer = TestIssuer::new(ISSUER);
     let verifier = JwtVerifier::new(ISSUER, issuer.key_set()).with_remembered_tokens(8);
     let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier);

@@ -1,10 +1,6 @@
-//! A key set that is fetched, and fetched again: one task a set, which is the only one that ever fetches (C12).
+//! A key set that one background task fetches again and again (C12).
 //!
-//! Requests read what it has published last and wait for nothing, but for one case: a token whose `kid` is not there may
-//! be signed by a key that is newer than the set, and waits for the fetch that will tell.
-
-#[cfg(test)]
-mod tests;
+//! Requests read the last published state. Only a token that this state does not verify waits for a fetch.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -21,37 +17,41 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use crate::jwt::keys::{
-    missing::{Fetching, KeyMissing},
+use super::{
+    error::{KeySetError, UnusableKey},
     source::{FetchError, JwksSource},
-    verification_keys::{Fault, KeySetError, Keys, RefusedKey},
+    verification_keys::{Keys, Signed, Unverified},
 };
+use crate::jwt::rejection::JwtRejection;
 
-/// From the first byte sent to the last one read, all redirects and discovery included.
+/// The deadline of one fetch, with redirects and discovery.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How often a set is fetched without a reason. What its server says of caching changes nothing: how long a key works
-/// after its issuer has withdrawn it is for this side to decide.
+/// The time between fetches. HTTP caching headers are ignored: how long a withdrawn key is accepted is decided here.
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// How long all unknown `kid`s together wait for the next fetch, whatever caused the last one.
-const UNKNOWN_KID_INTERVAL: Duration = Duration::from_secs(10);
+/// The time between fetches that tokens cause.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long the last good set is believed.
+/// How long the last good set is used.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// The pauses after failures: they double from the one to the other.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The first and the longest pause after failures. The pause doubles with each failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How many requests may wait for a fetch; beyond, they are answered 503 at once (T14).
+/// The time to the next fetch after the task has ended with its runtime.
+const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// How many requests can wait for a fetch. Further ones are answered 503 at once (T14).
 const MAX_WAITING: usize = 1024;
 
-/// How many refused keys a warning names.
+/// How many unusable keys a warning names.
 const MAX_NAMED: usize = 16;
 
 const TARGET: &str = "coverbase_auth";
 
-/// The readers' end. The task ends with the last of its clones.
+/// The handle of requests. Dropping it ends the task.
 #[derive(Debug)]
 pub(crate) struct FetchedKeys {
     shared: Arc<Shared>,
@@ -61,43 +61,34 @@ pub(crate) struct FetchedKeys {
 #[derive(Debug)]
 struct Shared {
     state: watch::Sender<State>,
-    unknown_kid: Notify,
+    /// Asks the task for a fetch.
+    wanted: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     /// The last good set, for an hour.
     keys: Option<Arc<Keys>>,
-    /// Whether the last fetch has given a good set: only then is a `kid` that is not there unknown, and not unanswered.
-    is_answered: bool,
-    fetch: Fetch,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fetch {
-    UnderWay,
-    /// None is, and no token causes one before this moment.
-    Idle(Instant),
-    /// There is no task any more: its runtime has ended.
-    Never,
+    /// Whether the last fetch succeeded. If it failed, an unknown `kid` may be in the issuer's set.
+    is_current: bool,
+    /// When a token can cause the next fetch; `None` while one is under way.
+    due: Option<Instant>,
 }
 
 impl FetchedKeys {
-    /// Starts to fetch.
+    /// Starts the task.
     pub(crate) fn spawn(source: impl JwksSource) -> Result<Self, KeySetError> {
         let runtime = Handle::try_current().map_err(|_| {
-            Fault::Setup(
-                "no tokio runtime to fetch the key set in: make the `KeySet` inside one, as in `#[tokio::main]`".into(),
-            )
+            KeySetError::new("no tokio runtime to fetch the key set in: build the `KeySet` inside one, as in `#[tokio::main]`")
         })?;
         let (state, _) = watch::channel(State {
             keys: None,
-            is_answered: false,
-            fetch: Fetch::UnderWay,
+            is_current: false,
+            due: None,
         });
         let shared = Arc::new(Shared {
             state,
-            unknown_kid: Notify::new(),
+            wanted: Notify::new(),
         });
         let task = runtime.spawn(renew(Arc::clone(&shared), Arc::new(source)));
         Ok(Self {
@@ -110,29 +101,45 @@ impl FetchedKeys {
         self.shared.state.borrow().keys.clone()
     }
 
-    /// What to do about a `kid` that [`keys`](Self::keys) did not have. Nothing of it is kept, so that nobody can fill a
-    /// memory with it (T14).
-    pub(crate) fn missing(&self, kid: &str) -> KeyMissing {
+    /// Verifies with the last published keys. If they do not verify the token, a newer set may (C12): the issuer may have
+    /// added a key, or replaced one under the same `kid`.
+    pub(crate) fn verify(&self, signed: &Signed<'_>) -> Result<Arc<Keys>, JwtRejection> {
+        let keys = self.keys();
+        let unverified = match &keys {
+            None => Unverified::UnknownKid,
+            Some(keys) => match keys.verify(signed) {
+                Ok(()) => return Ok(Arc::clone(keys)),
+                Err(unverified) => unverified,
+            },
+        };
+        Err(self.rejection(keys.as_ref(), unverified))
+    }
+
+    /// Nothing of the token is kept, so tokens cannot fill the memory (T14).
+    fn rejection(&self, tried: Option<&Arc<Keys>>, unverified: Unverified) -> JwtRejection {
         let now = Instant::now();
-        {
+        let rejection = {
             let state = self.shared.state.borrow();
-            if !state.may_change(now) && !state.has(kid) {
-                return if state.is_answered {
-                    KeyMissing::Unknown
-                } else {
-                    KeyMissing::Unavailable
-                };
+            let is_final = unverified == Unverified::UnusableKey
+                || (!state.may_fetch(now)
+                    && tried.map(Arc::as_ptr) == state.keys.as_ref().map(Arc::as_ptr));
+            let may_be_known = unverified == Unverified::UnknownKid && !state.is_current;
+            is_final.then_some(may_be_known)
+        };
+        match rejection {
+            Some(false) => return unverified.reason().into(),
+            Some(true) => return JwtRejection::KeySetUnavailable,
+            None if self.shared.state.receiver_count() >= MAX_WAITING => {
+                return JwtRejection::KeySetUnavailable;
             }
-        }
-        if self.shared.state.receiver_count() >= MAX_WAITING {
-            return KeyMissing::Unavailable;
+            None => {}
         }
         if self.shared.begin_if_due(now) {
-            self.shared.unknown_kid.notify_one();
+            self.shared.wanted.notify_one();
         }
         let mut state = self.shared.state.subscribe();
-        KeyMissing::Fetching(Fetching::new(async move {
-            let _ = state.wait_for(|state| state.fetch != Fetch::UnderWay).await;
+        JwtRejection::Waiting(Box::pin(async move {
+            let _ = state.wait_for(|state| state.due.is_some()).await;
         }))
     }
 }
@@ -144,22 +151,11 @@ impl Drop for FetchedKeys {
 }
 
 impl State {
-    /// Whether to wait is worth it.
-    fn may_change(&self, now: Instant) -> bool {
-        match self.fetch {
-            Fetch::UnderWay => true,
-            Fetch::Idle(until) => until <= now,
-            Fetch::Never => false,
-        }
+    /// Returns whether a fetch is under way or due.
+    fn may_fetch(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
     }
 
-    fn has(&self, kid: &str) -> bool {
-        self.keys
-            .as_ref()
-            .is_some_and(|keys| keys.key(kid).is_some())
-    }
-
-    /// Puts other keys in the place of these.
     fn replace(&mut self, keys: Option<Arc<Keys>>) {
         if let Some(old) = std::mem::replace(&mut self.keys, keys) {
             old.supersede();
@@ -168,48 +164,40 @@ impl State {
 }
 
 impl Shared {
-    /// Whether this call has begun a fetch.
+    /// Returns whether this call has begun a fetch.
     fn begin_if_due(&self, now: Instant) -> bool {
         let mut begins = false;
         self.state.send_if_modified(|state| {
-            begins = state.fetch != Fetch::UnderWay && state.may_change(now);
+            begins = state.due.is_some_and(|due| due <= now);
             if begins {
-                state.fetch = Fetch::UnderWay;
+                state.due = None;
             }
             false
         });
         begins
     }
-
-    fn is_under_way(&self) -> bool {
-        self.state.borrow().fetch == Fetch::UnderWay
-    }
 }
 
-/// Fetches the set now, at intervals, and when tokens ask for it.
+/// The task: fetches the set now, at intervals, and when tokens ask for it.
 async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
     let _closing = Closing(&shared);
     let mut failures = 0;
-    // The last good set, as it was fetched.
-    let mut json = Bytes::new();
+    // The last good set as it was fetched; empty when it has expired.
+    let mut last = Bytes::new();
     let mut expires_at = Instant::now();
     loop {
         let begun_at = Instant::now();
-        shared
-            .state
-            .send_modify(|state| state.fetch = Fetch::UnderWay);
-        let fetched = fetch(Arc::clone(&source)).await;
-        let new_keys = fetched.and_then(|fetched| {
-            let is_same = !json.is_empty() && fetched == json;
-            let keys = if is_same {
-                None
-            } else {
-                Some(keys_of(&fetched)?)
-            };
-            json = fetched;
-            Ok(keys)
-        });
-        let is_answered = new_keys.is_ok();
+        shared.state.send_modify(|state| state.due = None);
+        let new_keys = match fetch(Arc::clone(&source)).await {
+            Ok(json) if !last.is_empty() && json == last => Ok(None),
+            Ok(json) => Keys::from_jwks(&json)
+                .map(|keys| {
+                    last = json;
+                    Some(Arc::new(keys))
+                })
+                .map_err(FetchError::new),
+            Err(error) => Err(error),
+        };
         match &new_keys {
             Ok(keys) => {
                 failures = 0;
@@ -218,80 +206,80 @@ async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
             }
             Err(error) => {
                 failures += 1;
-                warn!(target: TARGET, source = ?source, error = %error, failures, "the key set cannot be fetched");
+                warn!(target: TARGET, ?source, %error, failures, "the key set cannot be fetched");
             }
         }
         shared.state.send_modify(|state| {
+            state.is_current = new_keys.is_ok();
             if let Ok(Some(keys)) = new_keys {
-                state.replace(Some(Arc::new(keys)));
+                state.replace(Some(keys));
             }
-            state.is_answered = is_answered;
-            state.fetch = Fetch::Idle(begun_at + UNKNOWN_KID_INTERVAL);
+            state.due = Some(begun_at + TOKEN_INTERVAL);
         });
 
         let next = Instant::now() + pause(failures);
         loop {
             tokio::select! {
                 () = sleep_until(next) => break,
-                // A fetch that has begun for another reason meanwhile may have answered already.
-                () = shared.unknown_kid.notified() => if shared.is_under_way() { break },
-                () = sleep_until(expires_at), if !json.is_empty() => {
-                    json = Bytes::new();
+                // A fetch for another reason may have ended since the notification.
+                () = shared.wanted.notified() => if shared.state.borrow().due.is_none() { break },
+                () = sleep_until(expires_at), if !last.is_empty() => {
+                    last = Bytes::new();
                     shared.state.send_modify(|state| state.replace(None));
-                    error!(target: TARGET, source = ?source, "the key set is an hour old: its tokens are answered 503");
+                    error!(target: TARGET, ?source, "the key set has expired an hour after its last fetch: session tokens are answered 503");
                 }
             }
         }
     }
 }
 
-/// In a task of its own, so that a source that panics fails, and no more.
+/// Fetches in a task of its own, so that a panic of the source is a failed fetch.
 async fn fetch(source: Arc<dyn JwksSource>) -> Result<Bytes, FetchError> {
     let mut task = JoinSet::new();
     task.spawn(async move { source.fetch().await });
     match timeout(DEADLINE, task.join_next()).await {
         Ok(Some(Ok(fetched))) => fetched,
-        Ok(_) => Err(FetchError::new("its source panicked")),
+        Ok(_) => Err(FetchError::new("the source panicked")),
         Err(_) => Err(FetchError::new("no answer within 2 seconds")),
     }
 }
 
-fn keys_of(json: &[u8]) -> Result<Keys, FetchError> {
-    Keys::from_jwks(json).map_err(FetchError::new)
-}
-
-/// A tenth more or less, so that the instances of a fleet do not fetch at one moment.
+/// The time until the next fetch, with 10 % jitter so that the instances of a fleet do not fetch at one moment.
 fn pause(failures: u32) -> Duration {
     let pause = match failures.checked_sub(1) {
         None => INTERVAL,
-        Some(doublings) => {
-            let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX).max(1);
-            BACK_OFF.0.saturating_mul(factor).min(BACK_OFF.1)
-        }
+        Some(doublings) => (FIRST_PAUSE * (1 << doublings.min(6))).min(LONGEST_PAUSE),
     };
     let random = RandomState::new().hash_one(failures) as f64 / u64::MAX as f64;
     pause.mul_f64(0.9 + 0.2 * random)
 }
 
 fn log_replaced(source: &dyn JwksSource, keys: &Keys) {
-    info!(target: TARGET, source = ?source, usable = keys.len(), "the key set was replaced");
-    let refused = keys.refused();
-    if !refused.is_empty() {
-        let named = refused.iter().take(MAX_NAMED).map(RefusedKey::to_string);
-        let named = named.collect::<Vec<_>>().join("; ");
-        warn!(target: TARGET, source = ?source, refused = refused.len(), keys = %named, "keys of the key set are not used");
+    info!(target: TARGET, ?source, usable = keys.len(), "the key set was replaced");
+    let unusable = keys.unusable();
+    if !unusable.is_empty() {
+        let named: Vec<_> = unusable
+            .iter()
+            .map(UnusableKey::to_string)
+            .take(MAX_NAMED)
+            .collect();
+        let (unusable, keys) = (unusable.len(), named.join("; "));
+        warn!(target: TARGET, ?source, unusable, %keys, "keys of the key set are not used");
     }
 }
 
-/// A set that nobody renews must not be believed for ever: without its task, it has no keys.
+/// Removes the keys when the task ends: without it they would never expire.
 struct Closing<'a>(&'a Shared);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.state.send_modify(|state| {
             state.replace(None);
-            state.is_answered = false;
-            state.fetch = Fetch::Never;
+            state.is_current = false;
+            state.due = Some(Instant::now() + NEVER);
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

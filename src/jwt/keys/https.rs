@@ -1,13 +1,10 @@
 //! Key sets over HTTPS.
 
-use std::{fmt, net::IpAddr};
+use std::{error::Error, fmt, net::IpAddr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{
-    Request, Response, StatusCode, Uri, header,
-    uri::{PathAndQuery, Scheme},
-};
+use http::{Request, Response, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -20,205 +17,181 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-use crate::{
-    json::{self, Value},
-    jwt::keys::{
-        source::{FetchError, JwksSource},
-        verification_keys::{Fault, KeySetError, MAX_BYTES},
-    },
+use super::{
+    error::KeySetError,
+    source::{FetchError, JwksSource},
+    verification_keys::MAX_BYTES,
 };
+use crate::json::{self, Value};
 
-/// How often a server may send the fetch on, to another path of its own.
 const MAX_REDIRECTS: usize = 3;
 
 const USER_AGENT: &str = concat!("coverbase-auth/", env!("CARGO_PKG_VERSION"));
 
-/// Fetches a JWK Set over HTTPS, with the roots of trust that the operating system has.
+/// Fetches a JWK Set over HTTPS, trusting the root certificates of the operating system.
 ///
-/// Plain `http` is for loopback alone. A redirect is followed to the same scheme, host and port, three times at most; it
-/// never leads to another server (T15). Proxies named by the environment are not used: bring a
-/// [`JwksSource`] of your own where there is no other way out.
+/// Plain `http` is accepted on loopback only. At most three redirects are followed, and only to the same scheme, host and
+/// port (T15). Proxies named by environment variables are not used: implement [`JwksSource`] where a proxy is required.
 ///
 /// ```
 /// use coverbase_auth::jwt::HttpsJwks;
 ///
 /// let source = HttpsJwks::url("http://localhost:8080/jwks.json")?;
 /// let provider = HttpsJwks::openid("http://localhost:8080")?;
-/// assert!(HttpsJwks::url("http://clerk.example.com/jwks.json").is_err(), "whoever is on the way could change it");
+/// assert!(HttpsJwks::url("http://clerk.example.com/jwks.json").is_err());
 /// # let _ = (source, provider);
 /// # Ok::<(), coverbase_auth::jwt::KeySetError>(())
 /// ```
 pub struct HttpsJwks {
-    address: Address,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    /// The JWK Set, or the OpenID configuration of `openid_issuer`.
+    url: Uri,
+    openid_issuer: Option<String>,
+    client: HttpsClient,
 }
 
-enum Address {
-    Set(Uri),
-    OpenId { issuer: String, configuration: Uri },
-}
+type BoxError = Box<dyn Error + Send + Sync>;
+
+type HttpsClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
 impl HttpsJwks {
-    /// The set at this address.
+    /// Fetches the set at `url`.
     ///
     /// # Errors
     ///
-    /// When it is not an address of `https`, or of `http` at `localhost`, 127.0.0.0/8 or `[::1]`; when a user name or a
-    /// password stands in it; when it is `https` and the system has no root certificates.
+    /// If `url` is neither `https` nor `http` at `localhost`, 127.0.0.0/8 or `[::1]`; if it contains a user name or password;
+    /// if it is `https` and the system has no root certificates.
     pub fn url(url: impl AsRef<str>) -> Result<Self, KeySetError> {
         let url = url.as_ref();
-        let uri = permitted(url).map_err(|error| setup(error).at(url))?;
-        Self::new(Address::Set(uri))
+        Self::new(url, None).map_err(|error| error.at(url))
     }
 
-    /// The set of the OpenID provider of this name, whose `/.well-known/openid-configuration` tells the address (OpenID
-    /// Connect Discovery §4), anew at each fetch.
+    /// Fetches the set of the OpenID provider `issuer`, whose URL is in `/.well-known/openid-configuration` (OpenID Connect
+    /// Discovery §4). The configuration is read anew at each fetch.
     ///
-    /// The document's `issuer` must be `issuer` to the byte (§4.3). Its `jwks_uri` may be at another host, as it is for
-    /// Google: whoever can forge the document could as well forge the keys. It must be `https` too, unless `issuer`
-    /// is itself on loopback.
+    /// Its `issuer` must equal `issuer` (§4.3). Its `jwks_uri` may name another host, as Google's does, and must be `https`
+    /// unless `issuer` is on loopback.
     ///
     /// # Errors
     ///
-    /// As [`url`](Self::url), of `issuer`.
+    /// As [`url`](Self::url), for `issuer`.
     pub fn openid(issuer: impl Into<String>) -> Result<Self, KeySetError> {
         let issuer = issuer.into();
-        let configuration = format!(
-            "{}/.well-known/openid-configuration",
-            issuer.trim_end_matches('/')
-        );
-        let configuration = permitted(&configuration).map_err(|error| setup(error).at(&issuer))?;
-        Self::new(Address::OpenId {
-            issuer,
-            configuration,
-        })
+        let base = issuer.trim_end_matches('/');
+        let url = format!("{base}/.well-known/openid-configuration");
+        Self::new(&url, Some(issuer.clone())).map_err(|error| error.at(issuer))
     }
 
-    /// Trusts these root certificates, in PEM, and not the system's: for an issuer whose certificate is of one's own
-    /// making.
+    /// Trusts the root certificates in `pem` instead of the system's.
     ///
     /// # Errors
     ///
-    /// When there is no certificate in `pem`, or one that cannot be read.
+    /// If `pem` contains no certificate, or one that cannot be read.
     ///
     /// ```
     /// use coverbase_auth::jwt::HttpsJwks;
     ///
     /// # let source = HttpsJwks::url("http://localhost/jwks.json")?;
     /// let error = source.with_root_certificates("nothing").unwrap_err();
-    /// assert_eq!(error.to_string(), "no root certificate in the PEM that was given");
+    /// assert_eq!(error.to_string(), "no root certificate in the given PEM");
     /// # Ok::<(), coverbase_auth::jwt::KeySetError>(())
     /// ```
     pub fn with_root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, KeySetError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem.as_ref()) {
-            let certificate = certificate
-                .map_err(|error| setup(format!("a root certificate cannot be read: {error}")))?;
-            roots
-                .add(certificate)
-                .map_err(|error| setup(format!("a root certificate cannot be used: {error}")))?;
+            certificate
+                .map_err(BoxError::from)
+                .and_then(|certificate| Ok(roots.add(certificate)?))
+                .map_err(|error| {
+                    KeySetError::new(format!("a root certificate cannot be used: {error}"))
+                })?;
         }
         if roots.is_empty() {
-            return Err(setup("no root certificate in the PEM that was given"));
+            return Err(KeySetError::new("no root certificate in the given PEM"));
         }
+        let client = client(Some(roots))?;
+        Ok(Self { client, ..self })
+    }
+
+    fn new(url: &str, openid_issuer: Option<String>) -> Result<Self, KeySetError> {
+        let url = permitted(url).map_err(KeySetError::new)?;
+        // Without TLS no root certificates are needed.
+        let roots = is_plain(&url).then(RootCertStore::empty);
         Ok(Self {
-            client: client(Some(roots))?,
-            ..self
+            url,
+            openid_issuer,
+            client: client(roots)?,
         })
     }
 
-    fn new(address: Address) -> Result<Self, KeySetError> {
-        // On loopback without TLS a system without root certificates is good enough.
-        let client = match client(None) {
-            Err(_) if is_plain(address.first()) => client(Some(RootCertStore::empty())),
-            client => client,
-        };
-        Ok(Self {
-            address,
-            client: client?,
-        })
-    }
-
-    /// Reads one document, wherever on its server it is.
-    async fn get(&self, address: &Uri) -> Result<Bytes, FetchError> {
-        let mut address = address.clone();
+    async fn get(&self, url: &Uri) -> Result<Bytes, BoxError> {
+        let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.client.request(request(&address)).await;
-            let response = response.map_err(FetchError::new)?;
+            let request = Request::get(&url)
+                .header(header::ACCEPT, "application/json, application/jwk-set+json")
+                .header(header::USER_AGENT, USER_AGENT)
+                .body(Empty::new())?;
+            let response = self.client.request(request).await?;
             match response.status() {
-                StatusCode::OK => return read(response.into_body()).await,
-                status if status.is_redirection() => address = target(&address, &response)?,
-                status => return Err(FetchError::new(format!("the answer is {status}"))),
+                StatusCode::OK => {
+                    // A `Content-Length` proves nothing, so the bytes are counted.
+                    let body = Limited::new(response.into_body(), MAX_BYTES);
+                    return Ok(body.collect().await?.to_bytes());
+                }
+                status if status.is_redirection() => url = redirect_target(&url, &response)?,
+                status => return Err(format!("the answer is {status}").into()),
             }
         }
-        Err(FetchError::new("more than 3 redirects"))
+        Err("more than 3 redirects".into())
     }
 
-    async fn discover(&self, issuer: &str, configuration: &Uri) -> Result<Uri, FetchError> {
-        let document = self.get(configuration).await?;
+    /// Returns the `jwks_uri` of the OpenID configuration.
+    async fn discover(&self, issuer: &str) -> Result<Uri, BoxError> {
+        let document = self.get(&self.url).await?;
         let document = json::parse_object(&document)
-            .map_err(|error| FetchError::new(format!("the OpenID configuration is {error}")))?;
-        if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
-            return Err(FetchError::new(
-                "the OpenID configuration is another issuer's",
-            ));
+            .map_err(|error| format!("the OpenID configuration is {error}"))?;
+        let member = |name| document.get(name).and_then(Value::as_str);
+        if member("issuer") != Some(issuer) {
+            return Err("the OpenID configuration has another `issuer`".into());
         }
-        let jwks_uri = document.get("jwks_uri").and_then(Value::as_str);
-        let jwks_uri = jwks_uri
-            .ok_or_else(|| FetchError::new("the OpenID configuration has no `jwks_uri`"))?;
-        let jwks_uri = permitted(jwks_uri).map_err(FetchError::new)?;
-        if is_plain(&jwks_uri) && !is_plain(configuration) {
-            return Err(FetchError::new("the `jwks_uri` is not `https`"));
+        let uri = member("jwks_uri").ok_or("the OpenID configuration has no `jwks_uri`")?;
+        let uri = permitted(uri)?;
+        if is_plain(&uri) && !is_plain(&self.url) {
+            return Err("the `jwks_uri` is not `https`".into());
         }
-        Ok(jwks_uri)
+        Ok(uri)
     }
 }
 
 #[async_trait]
 impl JwksSource for HttpsJwks {
     async fn fetch(&self) -> Result<Bytes, FetchError> {
-        match &self.address {
-            Address::Set(address) => self.get(address).await,
-            Address::OpenId {
-                issuer,
-                configuration,
-            } => {
-                let address = self.discover(issuer, configuration).await?;
-                self.get(&address).await
-            }
-        }
+        let url = match &self.openid_issuer {
+            None => Ok(self.url.clone()),
+            Some(issuer) => self.discover(issuer).await,
+        };
+        self.get(&url.map_err(FetchError::new)?)
+            .await
+            .map_err(FetchError::new)
     }
 }
 
-/// The address that it was made for, as the log shows it.
+/// Shows the URL.
 impl fmt::Debug for HttpsJwks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "HttpsJwks({})", self.address.first())
+        write!(formatter, "HttpsJwks({})", self.url)
     }
 }
 
-impl Address {
-    fn first(&self) -> &Uri {
-        match self {
-            Self::Set(uri) => uri,
-            Self::OpenId { configuration, .. } => configuration,
-        }
-    }
-}
-
-/// `None`: the roots of the system. They follow its updates and its owner's decisions, where a list compiled in stays as
-/// old as the binary.
-fn client(
-    roots: Option<RootCertStore>,
-) -> Result<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>, KeySetError> {
-    // A provider of its own: which one the process has for its default, and whether it has one, is the service's affair.
+/// `None`: the root certificates of the system, which follow its updates.
+fn client(roots: Option<RootCertStore>) -> Result<HttpsClient, KeySetError> {
+    // With a provider of its own: the process need not have a default one, and it may be any.
     let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()
-        .map_err(|error| setup(error.to_string()))?;
+        .map_err(|error| KeySetError::new(error.to_string()))?;
     let config = match roots {
         Some(roots) => config.with_root_certificates(roots),
         None => config.with_native_roots().map_err(|error| {
-            setup(format!(
+            KeySetError::new(format!(
                 "the system has no root certificates ({error}): install `ca-certificates`, set SSL_CERT_FILE, or use \
                  `HttpsJwks::with_root_certificates`"
             ))
@@ -229,76 +202,50 @@ fn client(
         .https_or_http()
         .enable_http1()
         .build();
-    // One request in five minutes: a connection that is kept would be half open by then.
+    // With one request in five minutes, a pooled connection would be half open at the next one.
     Ok(Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
         .build(connector))
 }
 
-fn request(address: &Uri) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
-    *request.uri_mut() = address.clone();
-    let headers = request.headers_mut();
-    let accept = "application/json, application/jwk-set+json";
-    headers.insert(header::ACCEPT, header::HeaderValue::from_static(accept));
-    headers.insert(
-        header::USER_AGENT,
-        header::HeaderValue::from_static(USER_AGENT),
-    );
-    request
-}
-
-/// Counts what it reads: a length that a header claims is only a claim.
-async fn read(
-    body: impl http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-) -> Result<Bytes, FetchError> {
-    let body = Limited::new(body, MAX_BYTES).collect().await;
-    Ok(body.map_err(FetchError::new)?.to_bytes())
-}
-
-/// Where a redirect leads, on the same server.
-fn target<B>(from: &Uri, response: &Response<B>) -> Result<Uri, FetchError> {
+/// Returns the target of a redirect, on the same server.
+fn redirect_target<B>(from: &Uri, response: &Response<B>) -> Result<Uri, BoxError> {
     let location = response.headers().get(header::LOCATION);
-    let location = location.and_then(|location| location.to_str().ok());
-    let location = location.ok_or_else(|| FetchError::new("a redirect without a `Location`"))?;
+    let location = location
+        .ok_or("a redirect without a `Location`")?
+        .to_str()?;
     if location.starts_with('/') && !location.starts_with("//") {
         let mut parts = from.clone().into_parts();
-        let path = location.parse::<PathAndQuery>();
-        parts.path_and_query = Some(path.map_err(FetchError::new)?);
-        return Uri::from_parts(parts).map_err(FetchError::new);
+        parts.path_and_query = Some(location.parse()?);
+        return Ok(Uri::from_parts(parts)?);
     }
-    let target = permitted(location).map_err(FetchError::new)?;
+    let target = permitted(location)?;
     if origin(&target) == origin(from) {
         Ok(target)
     } else {
-        Err(FetchError::new("a redirect to another server"))
+        Err("a redirect to another server".into())
     }
 }
 
-fn origin(uri: &Uri) -> (Option<&str>, Option<String>, Option<u16>) {
+fn origin(uri: &Uri) -> (Option<&Scheme>, Option<String>, u16) {
     let default = if is_plain(uri) { 80 } else { 443 };
-    (
-        uri.scheme_str(),
-        uri.host().map(str::to_ascii_lowercase),
-        uri.port_u16().or(Some(default)),
-    )
+    let host = uri.host().map(str::to_ascii_lowercase);
+    (uri.scheme(), host, uri.port_u16().unwrap_or(default))
 }
 
-/// An address that may be asked.
+/// Reads a URL that may be fetched.
 fn permitted(url: &str) -> Result<Uri, String> {
-    let uri: Uri = url
-        .parse()
-        .map_err(|error| format!("not an address: {error}"))?;
+    let uri: Uri = url.parse().map_err(|error| format!("not a URL: {error}"))?;
     let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-        return Err("not a whole address, as `https://example.com/jwks.json` is".into());
+        return Err("not an absolute URL like `https://example.com/jwks.json`".into());
     };
     if authority.as_str().contains('@') {
-        return Err("a user name or a password stands in the address".into());
+        return Err("the URL contains a user name or password".into());
     }
     if *scheme == Scheme::HTTPS || (*scheme == Scheme::HTTP && is_loopback(authority.host())) {
         Ok(uri)
     } else {
-        Err("a key set is fetched over `https`: `http` is for loopback alone".into())
+        Err("a key set is fetched over `https`; `http` is accepted on loopback only".into())
     }
 }
 
@@ -312,8 +259,4 @@ fn is_loopback(host: &str) -> bool {
 
 fn is_plain(uri: &Uri) -> bool {
     uri.scheme() == Some(&Scheme::HTTP)
-}
-
-fn setup(reason: impl Into<String>) -> KeySetError {
-    Fault::Setup(reason.into()).into()
 }

@@ -3,10 +3,10 @@ use std::{error::Error, fmt, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-/// Where an issuer's JWK Set is fetched from.
+/// Fetches the JWK Set of an issuer.
 ///
-/// [`HttpsJwks`](crate::jwt::HttpsJwks) is the one that [`KeySet::url`](crate::KeySet::url) uses. Bring your own for
-/// an issuer behind a proxy, a secret store, or a client that your service has anyway:
+/// [`KeySet::url`](crate::KeySet::url) uses [`HttpsJwks`](crate::jwt::HttpsJwks). Implement the trait for an issuer behind a
+/// proxy, for a secret store, or to use another HTTP client:
 ///
 /// ```no_run
 /// use bytes::Bytes;
@@ -31,29 +31,23 @@ use bytes::Bytes;
 /// ```
 #[async_trait]
 pub trait JwksSource: fmt::Debug + Send + Sync + 'static {
-    /// The JWK Set as it is now, in JSON (RFC 7517 §5).
+    /// Returns the present JWK Set in JSON (RFC 7517 §5).
     ///
-    /// It is called by a task of its own, one call at a time, and dropped after 2 seconds. An answer of more than 256 KiB
-    /// is not used: do not read more.
+    /// A background task calls this, one call at a time, and drops the future after 2 seconds. A set of more than 256 KiB is
+    /// rejected, so an implementation need not read more.
     ///
     /// # Errors
     ///
-    /// When it cannot be had. The keys that were there go on for an hour.
+    /// If the set cannot be fetched. The previous keys are used for up to an hour.
     async fn fetch(&self) -> Result<Bytes, FetchError>;
 }
 
-/// A key set could not be fetched. It stands in the service's log, with every cause, and nowhere else.
-///
-/// ```
-/// use coverbase_auth::jwt::FetchError;
-///
-/// assert_eq!(FetchError::new("the vault is sealed").to_string(), "the vault is sealed");
-/// ```
+/// Why a key set could not be fetched. It is logged with every cause.
 #[derive(Clone, Debug)]
 pub struct FetchError(Arc<dyn Error + Send + Sync>);
 
 impl FetchError {
-    /// Wraps what went wrong. It is logged, so it must hold no secret (C33).
+    /// Wraps an error. It is logged, so it must not contain a secret (C33).
     pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(source.into().into())
     }
@@ -84,16 +78,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_shows_every_cause() {
+    fn error_shows_every_cause() {
         #[derive(Debug, thiserror::Error)]
-        #[error("the vault does not open")]
+        #[error("the vault is sealed")]
         struct Sealed(#[source] io::Error);
 
-        let error = FetchError::new(Sealed(io::Error::other("its key is lost")));
-        assert_eq!(
-            error.to_string(),
-            "the vault does not open: its key is lost"
-        );
-        assert_eq!(error.source().unwrap().to_string(), "its key is lost");
+        let error = FetchError::new(Sealed(io::Error::other("no quorum")));
+        assert_eq!(error.to_string(), "the vault is sealed: no quorum");
+        assert_eq!(error.source().unwrap().to_string(), "no quorum");
     }
 }

@@ -1,172 +1,87 @@
-//! Tokens that have been verified before: a user's browser sends one token with every request of a minute.
+//! The cache of verified tokens: a browser sends one token with every request of a minute.
 
 use std::{
     fmt,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
 
-use quick_cache::{
-    Equivalent, OptionsBuilder, UnitWeighter,
-    sync::{Cache, DefaultLifecycle},
-};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use quick_cache::{DefaultHashBuilder, sync::Cache};
 
-use crate::jwt::{claims::Session, keys::verification_keys::Keys};
-
-/// The end of a signature that is hashed: 192 bits of it, which nobody but the issuer chooses.
-const HASHED_LEN: usize = 32;
+use super::{claims::Session, keys::verification_keys::Keys};
 
 /// The sessions of a bounded number of verified tokens.
 ///
-/// Only what has passed is in it, so nobody but the holder of genuine tokens fills it; and who holds many cannot push out
-/// what others use: quick_cache drops what was seen once before what was seen again.
-pub(crate) struct Verified {
-    cache: Option<Cache<Token, Remembered, UnitWeighter, PassThrough>>,
+/// Only verified tokens are inserted, so only holders of genuine tokens can fill it, and quick_cache evicts entries
+/// that were used once before entries that were used again.
+pub(crate) struct TokenCache {
+    /// By a hash of the whole token, with a secret key.
+    sessions: Option<Cache<u64, Arc<Remembered>>>,
     capacity: usize,
-    seed: u64,
+    hasher: DefaultHashBuilder,
+    key: u64,
 }
 
-/// A token with its hash.
-struct Token {
-    hash: u64,
-    text: Box<[u8]>,
-}
-
-/// A token that a request presents, with its hash.
-struct Presented<'a> {
-    hash: u64,
-    text: &'a [u8],
-}
-
-#[derive(Clone)]
 struct Remembered {
+    token: Box<[u8]>,
     session: Session,
     keys: Arc<Keys>,
 }
 
-impl Verified {
-    /// Room for `capacity` tokens; 0 for none.
+impl TokenCache {
+    /// A cache of up to `capacity` tokens; 0 disables it.
     pub(crate) fn new(capacity: usize) -> Self {
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(capacity)
-            .weight_capacity(capacity as u64)
-            .build();
-        let cache = options.ok().filter(|_| capacity > 0).map(|options| {
-            Cache::with_options(
-                options,
-                UnitWeighter,
-                PassThrough::default(),
-                DefaultLifecycle::default(),
-            )
-        });
         Self {
-            cache,
+            sessions: (capacity > 0).then(|| Cache::new(capacity)),
             capacity,
-            seed: RandomState::new().hash_one(capacity),
+            hasher: DefaultHashBuilder::default(),
+            key: RandomState::new().hash_one(capacity),
         }
     }
 
-    /// What was remembered of just this token, where the keys that it was verified by are still the issuer's. Whether it
-    /// is valid now is another question (C13).
-    #[inline]
+    /// Returns the session of exactly this token, unless the keys that verified it have been replaced since. The caller
+    /// checks its times (C13).
     pub(crate) fn get(&self, token: &[u8]) -> Option<Session> {
-        let hash = self.hash(token)?;
-        let presented = Presented { hash, text: token };
-        let remembered = self.cache.as_ref()?.get(&presented)?;
-        (!remembered.keys.are_superseded()).then_some(remembered.session)
+        let remembered = self.sessions.as_ref()?.get(&self.hash(token))?;
+        // In constant time, so that the time of a rejection tells nothing about a remembered token.
+        verify_slices_are_equal(&remembered.token, token).ok()?;
+        (!remembered.keys.are_superseded()).then(|| remembered.session.clone())
     }
 
     pub(crate) fn insert(&self, token: &str, session: Session, keys: Arc<Keys>) {
-        let Some((cache, hash)) = self.cache.as_ref().zip(self.hash(token.as_bytes())) else {
-            return;
-        };
-        let text = token.as_bytes().into();
-        cache.insert(Token { hash, text }, Remembered { session, keys });
+        if let Some(sessions) = &self.sessions {
+            let token = token.as_bytes();
+            let remembered = Remembered {
+                token: token.into(),
+                session,
+                keys,
+            };
+            sessions.insert(self.hash(token), Arc::new(remembered));
+        }
     }
 
-    /// Whoever presents a token of this hash knows 32 characters of a genuine signature, so the comparison that follows
-    /// teaches nobody a signature by its time.
-    #[inline]
-    fn hash(&self, token: &[u8]) -> Option<u64> {
-        let end: &[u8; HASHED_LEN] = token.last_chunk()?;
-        let (words, _) = end.as_chunks::<8>();
-        Some(words.iter().fold(self.seed, |hash, word| {
-            // The two halves of a product, as in wyhash: each bit of the word reaches all of the hash.
-            let word = u64::from_le_bytes(*word);
-            let product = u128::from(hash ^ word) * 0x9e37_79b9_7f4a_7c15;
-            (product as u64) ^ ((product >> 64) as u64)
-        }))
+    fn hash(&self, token: &[u8]) -> u64 {
+        self.hasher.hash_one((self.key, token))
     }
 }
 
-impl Hash for Token {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl PartialEq for Token {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Token {}
-
-impl Hash for Presented<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Equivalent<Token> for Presented<'_> {
-    #[inline]
-    fn equivalent(&self, token: &Token) -> bool {
-        *self.text == *token.text
-    }
-}
-
-/// The hash of a token is its own.
-#[derive(Clone, Default)]
-struct PassThrough(u64);
-
-impl BuildHasher for PassThrough {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Hasher for PassThrough {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {}
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-/// Remembers nothing of the other: its owner is about to become a verifier with other rules.
-impl Clone for Verified {
-    fn clone(&self) -> Self {
-        Self::new(self.capacity)
-    }
-}
-
-/// No token (C33).
-impl fmt::Debug for Verified {
+/// Shows no token (C33).
+impl fmt::Debug for TokenCache {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Verified")
+            .debug_struct("TokenCache")
             .field("capacity", &self.capacity)
             .finish_non_exhaustive()
     }
 }
 
+/// The clone is empty: it serves a verifier with other rules.
+impl Clone for TokenCache {
+    fn clone(&self) -> Self {
+        Self::new(self.capacity)
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,12 +99,16 @@ mod tests {
         (issuer, verifier, token)
     }
 
+    fn keys(issuer: &TestIssuer) -> Arc<Keys> {
+        Arc::new(Keys::from_jwks(issuer.jwks_json().as_bytes()).unwrap())
+    }
+
     fn is_remembered(verifier: &JwtVerifier, token: &str) -> bool {
         verifier.remembered(token.as_bytes(), NOW).is_some()
     }
 
     #[test]
-    fn what_has_passed_is_remembered_as_it_was() {
+    fn cached_session_equals_the_verified_one() {
         let (_, verifier, token) = seen(10);
         let again = verifier.remembered(token.as_bytes(), NOW).unwrap().unwrap();
         let first = verifier.verify(&token, NOW).unwrap();
@@ -199,7 +118,7 @@ mod tests {
 
     // C13, T4
     #[test]
-    fn its_times_are_checked_every_time() {
+    fn times_are_checked_every_time() {
         let (_, verifier, token) = seen(10);
         let passes = |now| verifier.remembered(token.as_bytes(), now).unwrap().is_ok();
         assert!(!passes(NOW - 6) && passes(NOW - 5));
@@ -207,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_passed_is_not_remembered() {
+    fn rejected_token_is_not_cached() {
         let (issuer, verifier, _) = seen(10);
         for token in [
             issuer.token().with_times(NOW - 60, NOW - 30).sign(),
@@ -219,9 +138,26 @@ mod tests {
         }
     }
 
+    // T3: equal hashes are not enough.
+    #[test]
+    fn token_with_the_same_hash_is_not_found() {
+        let (issuer, verifier, token) = seen(10);
+        let verified = verifier.verified();
+        let session = verified.get(token.as_bytes()).unwrap();
+        let remembered = Remembered {
+            token: token.as_bytes().into(),
+            session,
+            keys: keys(&issuer),
+        };
+        let other = b"another token";
+        let sessions = verified.sessions.as_ref().unwrap();
+        sessions.insert(verified.hash(other), Arc::new(remembered));
+        assert!(verified.get(other).is_none());
+    }
+
     // T3
     #[test]
-    fn only_the_whole_token_is_the_token() {
+    fn similar_token_is_not_found() {
         let (_, verifier, token) = seen(10);
         let (payload_end, _) = token.rmatch_indices('.').next().unwrap();
         for at in (0..payload_end).step_by(7) {
@@ -242,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn each_verifier_remembers_by_its_own_rules() {
+    fn changed_verifier_has_an_empty_cache() {
         let (issuer, verifier, token) = seen(10);
         assert!(!is_remembered(
             &verifier.clone().with_leeway(std::time::Duration::ZERO),
@@ -262,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_switched_off() {
+    fn capacity_zero_disables_the_cache() {
         let (_, verifier, token) = seen(0);
         assert!(!is_remembered(&verifier, &token));
         assert!(verifier.verify(&token, NOW).is_ok());
@@ -270,40 +206,35 @@ mod tests {
 
     // T14
     #[test]
-    fn a_flood_stays_within_the_bound_and_leaves_what_is_hot() {
+    fn flood_stays_within_the_capacity_and_keeps_hot_tokens() {
         const CAPACITY: usize = 256;
         let (issuer, verifier, hot) = seen(CAPACITY);
-        let keys = issuer.key_set().keys().unwrap();
+        let keys = keys(&issuer);
         let session = verifier.verified().get(hot.as_bytes()).unwrap();
         let verified = verifier.verified();
         let (tokens, hits) = (100_000_u32, 1_000);
         let mut lost = 0;
         for number in 0..tokens {
-            // A genuine token's end is as good as random.
-            let token = format!("{:064x}", RandomState::new().hash_one(number));
-            let token = format!(
-                "{token}{:032x}{number:032x}",
-                verified.hash(token.as_bytes()).unwrap()
-            );
+            let token = format!("token {number}");
             verified.insert(&token, session.clone(), Arc::clone(&keys));
             if number % (tokens / hits) == 0 && verified.get(hot.as_bytes()).is_none() {
                 lost += 1;
                 verified.insert(&hot, session.clone(), Arc::clone(&keys));
             }
         }
-        assert!(lost <= 1, "pushed out {lost} times");
-        let cache = verified.cache.as_ref().unwrap();
+        assert!(lost <= 1, "evicted {lost} times");
+        let cache = verified.sessions.as_ref().unwrap();
         assert!(cache.len() <= CAPACITY, "{}", cache.len());
         assert!(cache.len() > CAPACITY / 2, "{}", cache.len());
     }
 
     #[cfg(feature = "jwks")]
     #[test]
-    fn what_replaced_keys_have_verified_is_unknown_again() {
+    fn token_of_replaced_keys_is_not_found() {
         let (issuer, verifier, token) = seen(10);
         let verified = verifier.verified();
         let session = verified.get(token.as_bytes()).unwrap();
-        let keys = issuer.key_set().keys().unwrap();
+        let keys = keys(&issuer);
         verified.insert(&token, session, Arc::clone(&keys));
         assert!(is_remembered(&verifier, &token));
         keys.supersede();
