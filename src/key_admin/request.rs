@@ -1,5 +1,8 @@
 //! Request bodies. They are read strictly: a duplicate member name is an error at every depth. Unknown members are ignored.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use super::error::InvalidField;
 use crate::json::{self, Number, Object, Value};
 
@@ -42,11 +45,12 @@ impl CreateKey {
     ///
     /// The body does not fit the schema; the error names the first such member.
     pub fn from_json(body: &[u8]) -> Result<Self, InvalidField> {
-        let mut body = object(body)?;
+        let mut members = object(body)?;
+        let lifetime = |value: Value<'_>| lifetime(value, body);
         Ok(Self {
-            name: required(&mut body, "name", string)?,
-            seconds_until_expiration: optional(&mut body, "seconds_until_expiration", lifetime)?,
-            scopes: optional(&mut body, "scopes", strings)?.unwrap_or_default(),
+            name: required(&mut members, "name", string)?,
+            seconds_until_expiration: optional(&mut members, "seconds_until_expiration", lifetime)?,
+            scopes: optional(&mut members, "scopes", strings)?.unwrap_or_default(),
         })
     }
 }
@@ -146,9 +150,10 @@ fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
         .collect()
 }
 
-/// Reads a whole number of seconds, which may be written as `60.0` or `6e1`.
-fn lifetime(value: Value<'_>) -> Result<u64, InvalidField> {
-    let Some(seconds) = value.as_number().and_then(Number::as_whole) else {
+/// Reads a whole number of seconds, which may be written as `60.0` or `6e1`. `body` is the text that it was read from.
+fn lifetime(value: Value<'_>, body: &[u8]) -> Result<u64, InvalidField> {
+    let seconds = value.as_number().and_then(Number::as_whole);
+    let Some(seconds) = seconds.filter(|_| is_written_whole(body)) else {
         return invalid("int_type", "Input should be a valid integer");
     };
     if seconds < 1.0 {
@@ -161,6 +166,21 @@ fn lifetime(value: Value<'_>) -> Result<u64, InvalidField> {
     }
     // An `f64` represents each whole number between the bounds exactly.
     Ok(seconds as u64)
+}
+
+/// Returns whether the lifetime has no fraction in the text of the body. The number in memory may have been rounded.
+fn is_written_whole(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Lifetime<'b> {
+        #[serde(borrow)]
+        seconds_until_expiration: &'b RawValue,
+    }
+    serde_json::from_slice(body).is_ok_and(|body: Lifetime<'_>| {
+        let text = body.seconds_until_expiration.get();
+        let (_, fraction) = text.split_once('.').unwrap_or_default();
+        let digits = fraction.split(['e', 'E']).next().unwrap_or_default();
+        digits.bytes().all(|digit| digit == b'0')
+    })
 }
 
 fn invalid<T>(kind: &'static str, message: impl Into<String>) -> Result<T, InvalidField> {
@@ -240,6 +260,9 @@ mod tests {
             "-1",
             "1.5",
             "3153600001",
+            "0.99999999999999999999",
+            "1.00000000000000000001",
+            "3153600000.0000000001",
             "99999999999999999999",
             "1e300",
             "\"60\"",

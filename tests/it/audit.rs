@@ -278,7 +278,10 @@ async fn route_is_the_row_of_the_table_or_the_path_that_axum_matched() {
     let table = RouteTable::new().any("/v1/utils/{name}", Requirement::authenticated());
     let stack = auth.clone().with_routes(table).layer(service_fn(empty));
     let answer = stack.oneshot(bearer(KEY)).await.unwrap();
-    assert_eq!(record_of(&log, &answer).await["data"]["route"], "/v1/utils/{name}");
+    assert_eq!(
+        record_of(&log, &answer).await["data"]["route"],
+        "/v1/utils/{name}"
+    );
 
     // Around the finished router axum has not matched the route yet; a handler can report it.
     let says = |route: axum::extract::MatchedPath| async { axum::Extension(route) };

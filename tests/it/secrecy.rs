@@ -198,7 +198,8 @@ fn all_outcomes() {
         ] {
             for token in tokens {
                 kinds.insert(ask(&layer, bearer(token)).rejection_kind());
-                kinds.insert(ask(&(layer.clone(), require.clone()), bearer(token)).rejection_kind());
+                kinds
+                    .insert(ask(&(layer.clone(), require.clone()), bearer(token)).rejection_kind());
             }
         }
     }

@@ -29,7 +29,10 @@ fn function_sees_the_whole_head() {
     });
     let request = Request::put("/v1/ip").header("x-client", "::ffff:203.0.113.9");
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
-    assert_eq!(source.client_ip(&parts), Some("203.0.113.9".parse().unwrap()));
+    assert_eq!(
+        source.client_ip(&parts),
+        Some("203.0.113.9".parse().unwrap())
+    );
     parts.headers.clear();
     assert_eq!(source.client_ip(&parts), None);
 }

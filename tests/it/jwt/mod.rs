@@ -129,7 +129,10 @@ fn unavailable_key_set_is_answered_503() {
     let down = of(KeySet::unavailable());
     let token = issuer.token().sign();
     let answer = ask(&down, bearer(&token));
-    assert_eq!(answer.rejection_kind(), Some(RejectionKind::AuthUnavailable));
+    assert_eq!(
+        answer.rejection_kind(),
+        Some(RejectionKind::AuthUnavailable)
+    );
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(ask(&down, bearer(KEY)).rejection_kind(), None);
