@@ -23,7 +23,7 @@ use tower::{ServiceBuilder, service_fn};
 const WRITE: Scope = Scope::from_static("reports:write");
 
 async fn reports(request: Request<Incoming>) -> Result<Response<String>, Infallible> {
-    let caller = Principal::of(request.extensions()).map_or("nobody", Principal::id);
+    let caller = Principal::of(request.extensions()).map_or("anonymous", Principal::id);
     Ok(Response::new(format!("{} for {caller}\n", request.uri())))
 }
 

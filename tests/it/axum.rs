@@ -151,7 +151,7 @@ async fn optional_principal_is_none_on_a_public_route() {
     assert_eq!(
         says(app, with_key("/strict")).await.0,
         500,
-        "it is nobody that the route is open to"
+        "a public route has no principal"
     );
 }
 

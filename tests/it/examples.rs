@@ -139,7 +139,7 @@ async fn rate_limit_counts_each_key_by_itself() {
     assert_eq!(
         answer(&app, "GET /", &[]).await.0,
         401,
-        "a stranger uses up nobody's"
+        "an anonymous caller uses up no key's limit"
     );
 }
 

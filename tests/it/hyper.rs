@@ -73,7 +73,7 @@ async fn both_protocols_are_served_behind_the_layer() {
     );
     for version in [Version::HTTP_11, Version::HTTP_2] {
         for (method, path, key, expected) in [
-            ("GET", "/health", None, (200, "for nobody")),
+            ("GET", "/health", None, (200, "for anonymous")),
             ("GET", "/v1/reports", None, (401, "Not authenticated")),
             ("GET", "/v1/reports", Some(&reader), (200, "for ak_reader")),
             (

@@ -89,7 +89,7 @@ impl Answer {
         value
     }
 
-    /// Whom the inner service was told.
+    /// The principal that the inner service was given.
     pub(crate) fn principal(&self) -> &Principal {
         let parts = self.admitted.as_ref().expect("it was admitted");
         Principal::of(&parts.extensions).expect("a principal lies in the extensions")

@@ -37,8 +37,8 @@ async fn audit_log_passes_the_contract_tests() {
     let database = shared().database().await;
     let store = instance(&database).await;
     audit_contract::check(store.clone()).await;
-    let nobody = store.query(&"org\0".into(), &AuditQuery::default()).await;
-    assert_eq!(nobody.unwrap().total, 0);
+    let unknown = store.query(&"org\0".into(), &AuditQuery::default()).await;
+    assert_eq!(unknown.unwrap().total, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
