@@ -1,4 +1,4 @@
-//! The examples, run: what their first lines promise is what they do.
+//! Runs the examples.
 #![allow(dead_code, unreachable_pub, reason = "each is a program of its own")]
 
 #[path = "../../examples/axum.rs"]
@@ -22,7 +22,7 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-/// A store of one key, which is of `org_demo`.
+/// A store with one key of `org_demo`.
 fn store(scopes: impl IntoIterator<Item = Scope>) -> (MemoryStore, ApiKey) {
     let (store, key) = (MemoryStore::new(), ApiKey::generate(Environment::Test));
     store.insert(

@@ -62,7 +62,7 @@ fn request(
 }
 
 #[tokio::test]
-async fn both_protocols_are_served_behind_the_layer() {
+async fn http1_and_http2_are_served_behind_the_layer() {
     let (store, address) = start().await;
     let [reader, writer] = [(); 2].map(|()| ApiKey::generate(Environment::Live));
     store.insert(&reader, KeyRecord::new("ak_reader", "org_acme"));
@@ -95,9 +95,9 @@ async fn both_protocols_are_served_behind_the_layer() {
     }
 }
 
-// C24: the accept loop says who is calling.
+// C24
 #[tokio::test]
-async fn the_peer_of_the_connection_is_the_client() {
+async fn peer_of_the_connection_is_the_client_address() {
     let (store, address) = start().await;
     for (network, expected) in [("127.0.0.1/32", 200), ("203.0.113.0/24", 403)] {
         let key = ApiKey::generate(Environment::Live);

@@ -1,5 +1,5 @@
-//! The behaviour of the layer, rule by rule: each file is named for what it holds, each test cites the contract (`C…`) or
-//! the threat (`T…`). Beside every refusal stands the request that passes.
+//! The behaviour of the crate: one file or folder for each concept. Each test cites the rule of the contract (`C…`) or the threat
+//! (`T…`) that it holds, and each rejection has a twin that passes.
 
 mod allowlist;
 mod answers;

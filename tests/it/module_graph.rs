@@ -31,21 +31,21 @@ const ORDER: [&str; 19] = [
 ];
 
 #[test]
-fn no_room_imports_from_below() {
-    assert_eq!(imports_from_below(&sources()), [""; 0]);
+fn no_folder_imports_from_above() {
+    assert_eq!(imports_from_above(&sources()), [""; 0]);
 }
 
 #[test]
-fn no_files_import_one_another_in_a_circle() {
-    assert_eq!(circle(&sources()), None);
+fn files_import_each_other_without_cycles() {
+    assert_eq!(cycle(&sources()), None);
 }
 
 #[test]
-fn every_file_has_its_room_in_the_order() {
+fn every_file_is_in_the_order() {
     for path in sources().keys() {
-        let room = &module_of(path)[..];
-        let is_known = matches!(room, []) || ORDER.contains(&&*room[0]);
-        assert!(is_known, "src/{path}: which line of ORDER is it on?");
+        let folder = &module_of(path)[..];
+        let is_known = matches!(folder, []) || ORDER.contains(&&*folder[0]);
+        assert!(is_known, "src/{path} is in no folder of ORDER");
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn sources() -> BTreeMap<String, String> {
             let path = format!("{prefix}{}", entry.file_name().to_str().unwrap());
             if entry.file_type().unwrap().is_dir() {
                 read(&entry.path(), &format!("{path}/"), sources);
-            } else if path.ends_with(".rs") && !path.ends_with("tests.rs") {
+            } else if path.ends_with(".rs") && !path.contains("tests") {
                 sources.insert(path, std::fs::read_to_string(entry.path()).unwrap());
             }
         }
@@ -90,20 +90,20 @@ fn module_of(path: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-fn imports_from_below(sources: &BTreeMap<String, String>) -> Vec<String> {
+fn imports_from_above(sources: &BTreeMap<String, String>) -> Vec<String> {
     let reexported: BTreeMap<String, String> = paths(&sources["lib.rs"], &[])
         .into_iter()
         .filter(|path| path.len() > 1)
         .map(|path| (path[path.len() - 1].clone(), path[0].clone()))
         .collect();
-    let line = |room: &str| ORDER.iter().position(|name| *name == room);
+    let line = |folder: &str| ORDER.iter().position(|name| *name == folder);
     let mut faults = BTreeSet::new();
     for (path, text) in sources.iter().filter(|(path, _)| *path != "lib.rs") {
         let module = module_of(path);
         for used in paths(text, &module) {
-            let room = reexported.get(&used[0]).unwrap_or(&used[0]);
+            let folder = reexported.get(&used[0]).unwrap_or(&used[0]);
             let used = used.join("::");
-            match (line(&module[0]), line(room)) {
+            match (line(&module[0]), line(folder)) {
                 (_, None) => faults.insert(format!("{path}: what is crate::{used}?")),
                 (from, to) => to > from && faults.insert(format!("{path} imports crate::{used}")),
             };
@@ -112,8 +112,8 @@ fn imports_from_below(sources: &BTreeMap<String, String>) -> Vec<String> {
     Vec::from_iter(faults)
 }
 
-/// A circle of files, `mod.rs` being the directory's own; what it re-exports is no import.
-fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
+/// Returns a cycle of files. `mod.rs` stands for its folder; a re-export is not an import.
+fn cycle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
     type Module = Vec<String>;
     fn walk(
         at: &Module,
@@ -157,8 +157,8 @@ fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
     found.then(|| way.iter().map(|module| module.join("::")).collect())
 }
 
-/// Every path from the crate's root that the code of `module` names, tests and re-exports aside. Comments and strings are
-/// no tokens, so they do not count.
+/// Returns every path from the crate root in the code of `module`, without tests and re-exports. Comments and strings are not
+/// tokens.
 fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     collect(text.parse().unwrap(), module, &mut found);
@@ -194,7 +194,7 @@ fn collect(tokens: TokenStream, module: &[String], found: &mut Vec<Vec<String>>)
     }
 }
 
-/// Reads on in a path or a tree of them, and gives what stands after it.
+/// Reads the rest of a path or a tree of paths, and returns the tokens after it.
 fn follow<'a>(
     mut path: Vec<String>,
     mut rest: &'a [TokenTree],
@@ -254,7 +254,7 @@ fn is_reexport(after_pub: &[TokenTree], module: &[String]) -> bool {
     !module.is_empty() && words == ["use", "self"]
 }
 
-/// What stands after the item that begins here: after its `;`, or its block.
+/// Returns the tokens after the item that begins here: after its `;`, or its block.
 fn after_item(tokens: &[TokenTree]) -> &[TokenTree] {
     let is_use = tokens
         .iter()
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_from_below_is_found_however_it_is_written() {
+    fn import_from_above_is_found_in_every_form() {
         for bad in [
             "use crate::layer::Layer;",
             "use crate::{clock::{self, Clock}, layer::{Layer}};",
@@ -302,18 +302,18 @@ mod tests {
             "use crate::nowhere::Layer;",
         ] {
             assert_eq!(
-                imports_from_below(&crate_of(&[("requirement.rs", bad)])).len(),
+                imports_from_above(&crate_of(&[("requirement.rs", bad)])).len(),
                 1,
                 "{bad}"
             );
             let deeper = bad.replace("super::", "super::super::");
-            let faults = imports_from_below(&crate_of(&[("key_store/memory.rs", &deeper)]));
+            let faults = imports_from_above(&crate_of(&[("key_store/memory.rs", &deeper)]));
             assert_eq!(faults.len(), 1, "{deeper}");
         }
     }
 
     #[test]
-    fn all_else_is_left_alone() {
+    fn other_code_is_not_reported() {
         for good in [
             "use crate::{principal::Scope, clock}; use crate::Scope as S; use super::principal;",
             "use std::fmt; use http::layer::Layer; pub(crate) fn f(self) { Self::layer::<u8>() }",
@@ -324,17 +324,17 @@ mod tests {
             "#[cfg(test)] #[test] fn f() { crate::layer::new() }",
         ] {
             assert_eq!(
-                imports_from_below(&crate_of(&[("requirement.rs", good)])),
+                imports_from_above(&crate_of(&[("requirement.rs", good)])),
                 [""; 0],
                 "{good}"
             );
         }
         let below = [("layer.rs", "use crate::principal::Principal;")];
-        assert_eq!(imports_from_below(&crate_of(&below)), [""; 0]);
+        assert_eq!(imports_from_above(&crate_of(&below)), [""; 0]);
     }
 
     #[test]
-    fn a_circle_is_found_inside_a_directory_too() {
+    fn cycle_inside_a_folder_is_found() {
         let facade = (
             "jwt/mod.rs",
             "mod a; mod b; pub use self::a::A; use self::b::B;",
@@ -346,15 +346,15 @@ mod tests {
                 ("jwt/b.rs", imports),
             ]
         };
-        assert_eq!(circle(&crate_of(&a("use crate::principal::Scope;"))), None);
+        assert_eq!(cycle(&crate_of(&a("use crate::principal::Scope;"))), None);
         let expected = ["jwt", "jwt::b", "jwt"].map(str::to_owned);
         assert_eq!(
-            circle(&crate_of(&a("use super::Token;"))),
+            cycle(&crate_of(&a("use super::Token;"))),
             Some(expected.to_vec())
         );
         let expected = ["jwt", "jwt::b", "jwt::a", "jwt::b"].map(str::to_owned);
         assert_eq!(
-            circle(&crate_of(&a("use crate::jwt::a::A;"))),
+            cycle(&crate_of(&a("use crate::jwt::a::A;"))),
             Some(expected.to_vec())
         );
     }

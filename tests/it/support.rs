@@ -1,4 +1,4 @@
-//! What several of these tests need: requests, the layer's answer to one, and the service's log.
+//! Shared by several tests: requests, the answer of a layer, and the events that it logs.
 
 use std::{
     cell::RefCell,
@@ -28,7 +28,7 @@ pub(crate) const KEY: &str = "ak_live_7Qd0cX3vJ1pWk9Zs2RtB6yLh";
 pub(crate) const KEY_ID: &str = "ak_6sLyzf0Xz0Cq";
 pub(crate) const ORG: &str = "org_acme";
 
-/// The record of [`KEY`], unless a test wants another.
+/// The record of [`KEY`].
 pub(crate) fn record() -> KeyRecord {
     KeyRecord::new(KEY_ID, ORG)
 }
@@ -56,7 +56,7 @@ pub(crate) fn with_headers(headers: &[(&str, &str)]) -> Request<()> {
     request.body(()).unwrap()
 }
 
-/// What came back, and what the inner service saw.
+/// The answer to a request, and the request that the inner service saw.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -144,7 +144,7 @@ impl<B> Service<Request<B>> for Echo {
     }
 }
 
-/// A store that counts how often it is asked.
+/// A store that counts its lookups.
 #[derive(Debug, Clone)]
 pub(crate) struct CountingStore {
     pub(crate) store: MemoryStore,
@@ -169,7 +169,7 @@ impl KeyStore for CountingStore {
     }
 }
 
-/// A store that does for each lookup what a closure says.
+/// A store that answers each lookup with a closure.
 pub(crate) struct StoreFn<F>(pub(crate) F);
 
 impl<F: Fn(&KeyDigest) -> Lookup + Send + Sync + 'static> KeyStore for StoreFn<F> {
@@ -184,7 +184,7 @@ impl<F> fmt::Debug for StoreFn<F> {
     }
 }
 
-/// A line of the log, as a plain text formatter writes it.
+/// An event, as a plain text formatter writes it.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) level: Level,
@@ -192,11 +192,11 @@ pub(crate) struct Line {
 }
 
 thread_local! {
-    /// What is logged on this thread, while a test listens.
+    /// The events of this thread, while a test records them.
     static LOG: RefCell<Option<Vec<Line>>> = const { RefCell::new(None) };
 }
 
-/// All that is logged while `run` runs, down to TRACE.
+/// Returns the events that are logged while `run` runs, down to TRACE.
 pub(crate) fn log_of(run: impl FnOnce()) -> Vec<Line> {
     Recorder::install();
     LOG.set(Some(Vec::new()));
@@ -204,8 +204,8 @@ pub(crate) fn log_of(run: impl FnOnce()) -> Vec<Line> {
     LOG.take().unwrap()
 }
 
-/// One for the program, with a log for each thread: what `tracing` remembers of an event's readers is not a thread's own,
-/// so a subscriber that comes and goes with a test misses what other tests are the first to log.
+/// The subscriber of the whole program, with a log for each thread. `tracing` caches for the whole program whether an event is
+/// wanted, so a subscriber for each test would miss events that another test logs first.
 struct Recorder;
 
 impl Recorder {

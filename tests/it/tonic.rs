@@ -1,4 +1,4 @@
-//! Over real connections, with the clients that tonic generates: what a gRPC caller sees of each decision.
+//! tonic over real connections, with generated clients: the status of each decision.
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ use crate::examples::tonic::{
 
 const READ: Scope = Scope::from_static("vendors:read");
 
-/// The example's service on a port of its own, over a store that fails when it is told to.
+/// The example service on a port of its own, over a store that fails on demand.
 struct Service {
     store: FaultyStore<MemoryStore>,
     keys: MemoryStore,
@@ -92,7 +92,7 @@ fn header<'a>(status: &'a Status, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_method_finds_its_caller() {
+async fn method_finds_its_caller() {
     let service = Service::start().await;
     let mut client = service.client(&service.key(record()));
     let answer = client
@@ -104,7 +104,7 @@ async fn a_method_finds_its_caller() {
 }
 
 #[tokio::test]
-async fn a_stream_is_held_to_its_methods_requirement() {
+async fn stream_must_satisfy_the_requirement_of_its_method() {
     let service = Service::start().await;
     let mut reader = service.client(&service.key(record().with_scopes([READ])));
     let vendors = reader.list_vendors(ListVendorsRequest {}).await.unwrap();
@@ -160,7 +160,7 @@ async fn every_401_is_unauthenticated() {
 
 // C31
 #[tokio::test]
-async fn a_store_that_is_down_is_unavailable_and_then_back() {
+async fn failing_store_is_unavailable_until_it_recovers() {
     let service = Service::start().await;
     let mut client = service.client(&service.key(record()));
     service.store.fail();
@@ -171,9 +171,9 @@ async fn a_store_that_is_down_is_unavailable_and_then_back() {
     client.who_am_i(WhoAmIRequest {}).await.unwrap();
 }
 
-// C23, C24: the peer is known by tonic's own extension.
+// C23, C24
 #[tokio::test]
-async fn an_allowlist_is_held_against_the_connections_peer() {
+async fn allowlist_is_checked_against_the_peer() {
     let service = Service::start().await;
     for (network, admitted) in [("127.0.0.0/8", true), ("203.0.113.0/24", false)] {
         let allowlist = IpAllowlist::parse([network]).unwrap();
@@ -188,7 +188,7 @@ async fn an_allowlist_is_held_against_the_connections_peer() {
 
 // C1
 #[tokio::test]
-async fn health_is_open_by_its_row_alone() {
+async fn health_service_is_public_by_its_row() {
     let service = Service::start().await;
     service.store.fail();
     let unknown = ApiKey::generate(Environment::Live);
@@ -211,9 +211,9 @@ async fn health_is_open_by_its_row_alone() {
     assert!(watched.get_mut().next().await.unwrap().is_ok());
 }
 
-// C18, C21: tonic takes a service with layers of its own around it.
+// C18, C21
 #[tokio::test]
-async fn one_service_can_wear_the_layer_alone() {
+async fn layer_can_wrap_one_service() {
     let (keys, key) = (MemoryStore::new(), ApiKey::generate(Environment::Live));
     keys.insert(&key, record());
     let (_, health) = tonic_health::server::health_reporter();
@@ -246,7 +246,7 @@ async fn one_service_can_wear_the_layer_alone() {
 
 // C21
 #[tokio::test]
-async fn a_requirement_without_the_layer_is_an_internal_fault() {
+async fn requirement_without_the_layer_is_internal() {
     let (_, health) = tonic_health::server::health_reporter();
     let (listener, address) = listener().await;
     let health = RequireLayer::new(Requirement::authenticated()).layer(health);
@@ -265,9 +265,9 @@ async fn a_requirement_without_the_layer_is_an_internal_fault() {
     assert_eq!(refused.code(), Code::Internal);
 }
 
-// C32: a method that refuses by itself says the same.
+// C32
 #[test]
-fn a_rejection_is_a_status() {
+fn rejection_converts_into_a_status() {
     let key: Principal = testing::service_account(record());
     let user = testing::user("user_1", "org_acme", Role::MEMBER);
     let status = Status::from(User::try_from(key.clone()).unwrap_err());

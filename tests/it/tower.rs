@@ -1,4 +1,4 @@
-//! The layer is a good citizen of tower: readiness, errors, clones, bodies, cancellation.
+//! The contract of tower: readiness, errors, clones, bodies, cancellation.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ fn layer() -> CoverbaseAuthLayer {
     CoverbaseAuthLayer::new(store(record()))
 }
 
-/// A layer that answers after one more poll.
+/// A layer whose lookup completes at the second poll.
 fn waiting_layer() -> CoverbaseAuthLayer {
     CoverbaseAuthLayer::new(StoreFn(|_: &_| {
         Lookup::pending(async {
@@ -41,12 +41,12 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-fn is_refused<B>(response: &Response<B>) -> bool {
+fn is_rejected<B>(response: &Response<B>) -> bool {
     response.extensions().get::<Rejection>().is_some()
 }
 
 #[test]
-fn all_of_it_goes_between_threads() {
+fn layer_and_futures_are_send_and_sync() {
     fn shared<T: Clone + Send + Sync + 'static>() {}
     fn sent<T: Send + 'static>() {}
     shared::<CoverbaseAuthLayer>();
@@ -69,11 +69,11 @@ fn ready_lookup_is_decided_in_one_poll() {
     assert!(poll_once(pin!(future)).is_pending());
 }
 
-/// Neither a body nor `Send`, `Debug` or `Clone`.
+/// A type that is neither a body nor `Send`, `Debug` or `Clone`.
 struct Opaque(Rc<u8>);
 
 #[test]
-fn bodies_may_be_of_any_type() {
+fn body_can_be_of_any_type() {
     for layer in [layer(), waiting_layer()] {
         let inner = service_fn(|request: Request<Opaque>| {
             ready(Ok::<_, Infallible>(Response::new(request.into_body())))
@@ -83,7 +83,7 @@ fn bodies_may_be_of_any_type() {
         let same = Rc::clone(&body.0);
         let request = bearer(KEY).map(|()| body);
         let response = block_on(layers.layer(inner).oneshot(request)).unwrap();
-        assert!(!is_refused(&response));
+        assert!(!is_rejected(&response));
         assert_eq!(Rc::strong_count(&same), 2, "the body went through");
         drop(response);
         assert_eq!(Rc::strong_count(&same), 1);
@@ -94,7 +94,7 @@ fn bodies_may_be_of_any_type() {
 struct OfTheInnerService(u8);
 
 #[test]
-fn the_error_stays_the_inner_services() {
+fn error_is_that_of_the_inner_service() {
     let failing = service_fn(|_: Request<()>| ready(Err::<Response<()>, _>(OfTheInnerService(7))));
     for layer in [layer(), waiting_layer()] {
         let layers = (
@@ -106,12 +106,12 @@ fn the_error_stays_the_inner_services() {
 
         // A refusal is an answer.
         let refused = block_on(layers.layer(failing).oneshot(bearer("a,b")));
-        assert!(is_refused(&refused.unwrap()));
+        assert!(is_rejected(&refused.unwrap()));
     }
 }
 
 #[tokio::test]
-async fn the_layer_is_ready_when_the_inner_service_is() {
+async fn layer_is_ready_when_the_inner_service_is() {
     let (mut service, mut handle) = mock::spawn_layer::<Request<()>, Response<()>, _>(layer());
     handle.allow(0);
     assert!(service.poll_ready().is_pending());
@@ -123,7 +123,7 @@ async fn the_layer_is_ready_when_the_inner_service_is() {
     let (request, reply) = handle.next_request().await.unwrap();
     assert_eq!(request.headers()[AUTHORIZATION], format!("Bearer {KEY}"));
     reply.send_response(Response::new(()));
-    assert!(!is_refused(&response.await.unwrap().unwrap()));
+    assert!(!is_rejected(&response.await.unwrap().unwrap()));
     assert!(service.poll_ready().is_pending());
 
     handle.send_error("gone");
@@ -147,10 +147,10 @@ async fn require_is_ready_when_the_inner_service_is() {
     assert!(service.poll_ready().is_pending());
     handle.allow(1);
     assert!(matches!(service.poll_ready(), Poll::Ready(Ok(()))));
-    assert!(is_refused(&service.call(bearer(KEY)).await.unwrap()));
+    assert!(is_rejected(&service.call(bearer(KEY)).await.unwrap()));
 }
 
-/// A service that may be called once each time it was ready, itself and not a clone of it.
+/// A service that can be called once each time it was made ready; a clone has to be made ready itself.
 #[derive(Debug, Default)]
 struct Fussy {
     ready: bool,
@@ -189,29 +189,29 @@ impl Service<Request<()>> for Fussy {
 
 #[test]
 #[should_panic(expected = "called without being ready")]
-fn the_fussy_service_is_fussy() {
+fn fussy_service_panics_when_called_unready() {
     drop(Fussy::default().call(bearer(KEY)));
 }
 
 #[tokio::test]
-async fn the_readied_service_is_the_one_called() {
+async fn service_that_was_made_ready_is_the_one_called() {
     for layer in [layer(), waiting_layer()] {
         let mut service = layer.layer(Fussy::default());
         for token in [KEY, KEY, "a,b", KEY] {
             let response = service.ready().await.unwrap().call(bearer(token)).await;
-            assert_eq!(is_refused(&response.unwrap()), token != KEY);
+            assert_eq!(is_rejected(&response.unwrap()), token != KEY);
         }
         // Two at once: each has a service that was ready for it.
         let one = service.ready().await.unwrap().call(bearer(KEY));
         let other = service.ready().await.unwrap().call(bearer(KEY));
         for response in [other.await, one.await] {
-            assert!(!is_refused(&response.unwrap()));
+            assert!(!is_rejected(&response.unwrap()));
         }
     }
 }
 
 #[tokio::test]
-async fn an_answer_at_hand_clones_nothing() {
+async fn ready_lookup_does_not_clone_the_inner_service() {
     let inner = Fussy::default();
     let clones = Arc::clone(&inner.clones);
     let mut service = layer().layer(inner);
@@ -233,7 +233,7 @@ async fn an_answer_at_hand_clones_nothing() {
     );
 }
 
-/// Notices when it is dropped.
+/// Sets a flag when it is dropped.
 struct Alarm(Arc<AtomicBool>);
 
 impl Drop for Alarm {
@@ -242,7 +242,7 @@ impl Drop for Alarm {
     }
 }
 
-/// A store that answers when it is told to, and the flag of a lookup that was dropped.
+/// A store that answers on demand, and the flag of a dropped lookup.
 fn held_store(answer: oneshot::Receiver<()>) -> (impl KeyStore, Arc<AtomicBool>) {
     let dropped = Arc::new(AtomicBool::new(false));
     let lookup = std::sync::Mutex::new(Some((answer, Alarm(Arc::clone(&dropped)))));
@@ -258,7 +258,7 @@ fn held_store(answer: oneshot::Receiver<()>) -> (impl KeyStore, Arc<AtomicBool>)
 }
 
 #[test]
-fn a_lookup_is_dropped_with_its_caller() {
+fn lookup_is_dropped_with_its_request() {
     for polls in [0, 1, 3] {
         let (_answer, receiver) = oneshot::channel();
         let (store, dropped) = held_store(receiver);
@@ -283,7 +283,7 @@ fn a_lookup_is_dropped_with_its_caller() {
 }
 
 #[tokio::test]
-async fn a_lookup_that_answers_wakes_its_request() {
+async fn lookup_that_completes_wakes_its_request() {
     let (answer, receiver) = oneshot::channel();
     let (store, dropped) = held_store(receiver);
     let response = tokio::spawn(
@@ -294,24 +294,24 @@ async fn a_lookup_that_answers_wakes_its_request() {
     tokio::task::yield_now().await;
     assert!(!response.is_finished());
     answer.send(()).unwrap();
-    assert!(!is_refused(&response.await.unwrap().unwrap()));
+    assert!(!is_rejected(&response.await.unwrap().unwrap()));
     assert!(dropped.load(Ordering::SeqCst));
 }
 
-// C18: within one another each of them decides, and the innermost principal is the one that is seen.
+// C18: each of several layers decides; the handler sees the principal of the innermost.
 #[test]
-fn layers_compose_with_themselves_and_with_require() {
+fn layer_composes_with_itself_and_with_require() {
     let require = |scope: Scope| RequireLayer::new(Requirement::scope(scope));
     let scoped = |scopes: &[Scope]| {
         CoverbaseAuthLayer::new(store(record().with_scopes(scopes.iter().cloned())))
     };
     let (none, audit) = (scoped(&[]), scoped(&[Scope::AUDIT_READ]));
     let refused =
-        |is_refused: bool| is_refused.then_some(coverbase_auth::RejectionKind::InsufficientScope);
+        |is_rejected: bool| is_rejected.then_some(coverbase_auth::RejectionKind::InsufficientScope);
 
     let twice = ask(&(none.clone(), audit.clone()), bearer(KEY));
     assert!(twice.principal().scopes().contains(&Scope::AUDIT_READ));
-    for (outer, inner, is_refused) in [
+    for (outer, inner, is_rejected) in [
         (&none, &audit, false),
         (&audit, &none, true),
         (&audit, &audit, false),
@@ -319,7 +319,7 @@ fn layers_compose_with_themselves_and_with_require() {
         let layers = (outer.clone(), inner.clone(), require(Scope::AUDIT_READ));
         assert_eq!(
             ask(&layers, bearer(KEY)).rejection_kind(),
-            refused(is_refused)
+            refused(is_rejected)
         );
     }
     let both = (
@@ -336,7 +336,7 @@ fn layers_compose_with_themselves_and_with_require() {
 }
 
 #[test]
-fn the_inner_service_can_be_had_back() {
+fn inner_service_is_accessible() {
     let mut service = layer().layer(7);
     *service.get_mut() += 1;
     assert_eq!((*service.get_ref(), service.into_inner()), (8, 8));
