@@ -8,8 +8,6 @@
 
 pub(crate) mod admin;
 mod error;
-#[cfg(feature = "audit")]
-mod lifecycle;
 mod name;
 mod request;
 mod response;
