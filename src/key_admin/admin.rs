@@ -293,8 +293,8 @@ impl KeyAdmin {
         let names = self.grantable.iter().map(|scope| format!("'{scope}'"));
         let names = names.collect::<Vec<_>>().join(", ");
         InvalidField::new("enum", format!("Input should be one of {names}"))
-            .in_item(position)
-            .in_member("scopes")
+            .inside(position)
+            .inside("scopes")
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     authenticator::{Rejection, RejectionKind},
@@ -100,41 +100,25 @@ impl From<GeneratorUnavailable> for KeyAdminError {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InvalidField {
-    #[serde(rename = "loc")]
-    location: Vec<Segment>,
-    #[serde(rename = "msg")]
-    message: String,
+    loc: Vec<Value>,
+    msg: String,
     #[serde(rename = "type")]
     kind: &'static str,
 }
 
-/// One step from the body to the invalid value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-enum Segment {
-    Member(&'static str),
-    Item(usize),
-}
-
 impl InvalidField {
     /// An error of the body itself.
-    pub(super) fn new(kind: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(kind: &'static str, msg: impl Into<String>) -> Self {
         Self {
-            location: vec![Segment::Member("body")],
-            message: message.into(),
+            loc: vec!["body".into()],
+            msg: msg.into(),
             kind,
         }
     }
 
-    /// The same error in the member `name` of the body.
-    pub(super) fn in_member(mut self, name: &'static str) -> Self {
-        self.location.insert(1, Segment::Member(name));
-        self
-    }
-
-    /// The same error in an item of the list in the body, before [`in_member`](Self::in_member) names that list.
-    pub(super) fn in_item(mut self, position: usize) -> Self {
-        self.location.insert(1, Segment::Item(position));
+    /// The same error one step further inside: in a member of the body, or in an item of the list that the member is.
+    pub(super) fn inside(mut self, step: impl Into<Value>) -> Self {
+        self.loc.insert(1, step.into());
         self
     }
 }
@@ -147,14 +131,14 @@ impl From<JsonError> for InvalidField {
 
 impl fmt::Display for InvalidField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (depth, segment) in self.location.iter().enumerate() {
-            match segment {
-                Segment::Member(name) if depth == 0 => f.write_str(name)?,
-                Segment::Member(name) => write!(f, ".{name}")?,
-                Segment::Item(position) => write!(f, "[{position}]")?,
+        f.write_str("body")?;
+        for step in self.loc.iter().skip(1) {
+            match step.as_str() {
+                Some(name) => write!(f, ".{name}")?,
+                None => write!(f, "[{step}]")?,
             }
         }
-        write!(f, ": {}", self.message)
+        write!(f, ": {}", self.msg)
     }
 }
 

@@ -13,7 +13,7 @@ const MAX_LEN: usize = 200;
 ///
 /// The trimmed name is empty, longer than 200 characters, or contains U+0000 (`C39`).
 pub(super) fn checked(name: &str) -> Result<&str, KeyAdminError> {
-    let invalid = |kind, message| InvalidField::new(kind, message).in_member("name");
+    let invalid = |kind, message| InvalidField::new(kind, message).inside("name");
     let name = name.trim();
     if name.is_empty() {
         return Err(KeyAdminError::InvalidName);

@@ -95,13 +95,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.layer.check(Principal::of(request.extensions())) {
-            Ok(()) => RequireFuture::inner(self.inner.call(request)),
+        let answer = match self.layer.check(Principal::of(request.extensions())) {
+            Ok(()) => Ok(self.inner.call(request)),
             Err(rejection) => {
                 let (parts, _) = request.into_parts();
-                let response = response::respond(&*self.layer.render, rejection, &parts);
-                RequireFuture::rejected(response)
+                Err(response::respond(&*self.layer.render, rejection, &parts))
             }
-        }
+        };
+        RequireFuture::new(answer)
     }
 }
