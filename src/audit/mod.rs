@@ -41,7 +41,7 @@ pub use self::{
     event::{AuditEventType, metadata},
     id::AuditRecordId,
     memory::MemoryAuditLog,
-    query::{AuditPage, AuditQuery, InvalidParameter},
+    query::{AuditPage, AuditQuery},
     queue::AuditQueue,
     record::{AuditEntry, AuditRecord},
 };

@@ -1,17 +1,14 @@
 //! Errors of an administrative request, and the response to each.
 
-use std::fmt;
-
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     authenticator::{Rejection, RejectionKind},
     client_ip::InvalidCidr,
     credential::GeneratorUnavailable,
-    json::JsonError,
+    invalid_field::InvalidField,
     key_store::StoreError,
     response, telemetry,
 };
@@ -86,60 +83,3 @@ impl From<GeneratorUnavailable> for KeyAdminError {
         StoreError::new(error).into()
     }
 }
-
-/// A value of a request body that does not fit the schema. Serializes to one error of a FastAPI response: `loc`, `msg` and
-/// `type`.
-///
-/// ```
-/// use coverbase_auth::key_admin::CreateKey;
-///
-/// let error = CreateKey::from_json(b"{}").unwrap_err();
-/// assert_eq!(error.to_string(), "body.name: Field required");
-/// assert_eq!(serde_json::to_string(&error)?, r#"{"loc":["body","name"],"msg":"Field required","type":"missing"}"#);
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct InvalidField {
-    loc: Vec<Value>,
-    msg: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
-
-impl InvalidField {
-    /// An error of the body itself.
-    pub(super) fn new(kind: &'static str, msg: impl Into<String>) -> Self {
-        Self {
-            loc: vec!["body".into()],
-            msg: msg.into(),
-            kind,
-        }
-    }
-
-    /// The same error one step further inside: in a member of the body, or in an item of the list that the member is.
-    pub(super) fn inside(mut self, step: impl Into<Value>) -> Self {
-        self.loc.insert(1, step.into());
-        self
-    }
-}
-
-impl From<JsonError> for InvalidField {
-    fn from(error: JsonError) -> Self {
-        Self::new("json_invalid", format!("JSON decode error: {error}"))
-    }
-}
-
-impl fmt::Display for InvalidField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("body")?;
-        for step in self.loc.iter().skip(1) {
-            match step.as_str() {
-                Some(name) => write!(f, ".{name}")?,
-                None => write!(f, "[{step}]")?,
-            }
-        }
-        write!(f, ": {}", self.msg)
-    }
-}
-
-impl std::error::Error for InvalidField {}

@@ -15,7 +15,8 @@ mod response;
 #[cfg(feature = "axum")]
 pub(crate) use self::admin::KeyAdmin;
 pub use self::{
-    error::{InvalidField, KeyAdminError},
+    error::KeyAdminError,
     request::{CreateKey, RevokeKey, SetAllowlist},
     response::{CreatedKey, KeySummary, Organization, RotatedKey},
 };
+pub use crate::invalid_field::InvalidField;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::InvalidField;
+use super::InvalidField;
 use crate::json::{self, Number, Object, Value};
 
 /// The longest lifetime of a key, in seconds: a hundred years of 365 days (`C39`).
