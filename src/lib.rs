@@ -68,6 +68,7 @@ mod backoff;
 mod client_ip;
 mod clock;
 mod credential;
+mod invalid_field;
 mod json;
 #[cfg(feature = "jwt")]
 pub mod jwt;

@@ -28,7 +28,7 @@ impl From<Rejection> for Status {
         let mut headers = HeaderMap::new();
         response::add_headers(&mut headers, &rejection);
         headers.insert(ERROR_CODE, HeaderValue::from_static(answer.name));
-        let code = Code::from_i32(answer.grpc_status.into());
+        let code = Code::from_i32(rejection.kind().grpc_status().into());
         Self::with_metadata(code, answer.message, MetadataMap::from_headers(headers))
     }
 }

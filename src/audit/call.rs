@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{Method, Uri, request::Parts};
+use http::{Uri, request::Parts};
 use serde_json::{Value, json};
 
 use super::{
@@ -43,7 +43,7 @@ impl ApiCall {
     pub(super) fn new(id: AuditRecordId, request_id: String, parts: &Parts, uri: &Uri) -> Self {
         Self {
             id,
-            method: method(&parts.method),
+            method: redact::method(&parts.method).to_owned(),
             path: text::path(uri.path()),
             query_params: text::parameter_names(uri.query().unwrap_or_default()),
             route: None,
@@ -87,8 +87,4 @@ impl ApiCall {
         }
         data
     }
-}
-
-fn method(method: &Method) -> String {
-    redact::method(method).to_owned()
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
-/// The one group of events that this crate records: its name on the wire, and its label.
+/// The one group of events that this crate records.
 const GROUP: &str = "integrations";
-const GROUP_LABEL: &str = "Integrations";
 
 /// The type of an audit record.
 ///
@@ -76,54 +76,22 @@ impl fmt::Display for AuditEventType {
     }
 }
 
-/// The groups and types with their labels: the response of `GET /v1/system_audit_log/metadata`.
+/// Returns the groups and types with their labels: the response of `GET /v1/system_audit_log/metadata`.
 ///
 /// ```
-/// let metadata = coverbase_auth::audit::AuditMetadata::new();
-/// let json = serde_json::to_value(metadata)?;
-/// assert_eq!(json["event_groups"][0]["value"], "integrations");
-/// assert_eq!(json["event_types"][1]["label"], "Integration added");
-/// # Ok::<(), serde_json::Error>(())
+/// let metadata = coverbase_auth::audit::metadata();
+/// assert_eq!(metadata["event_groups"][0]["value"], "integrations");
+/// assert_eq!(metadata["event_types"][1]["label"], "Integration added");
 /// ```
-#[derive(Debug, Clone, Serialize)]
-pub struct AuditMetadata {
-    event_groups: Vec<Labelled>,
-    event_types: Vec<Labelled>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct Labelled {
-    value: &'static str,
-    label: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<&'static str>,
-}
-
-impl AuditMetadata {
-    /// Lists every group and type.
-    #[must_use]
-    pub fn new() -> Self {
-        let group = Labelled {
-            value: GROUP,
-            label: GROUP_LABEL,
-            group: None,
-        };
-        let event_types = AuditEventType::ALL.iter().map(|event_type| Labelled {
-            value: event_type.as_str(),
-            label: event_type.label(),
-            group: Some(event_type.group()),
-        });
-        Self {
-            event_groups: vec![group],
-            event_types: event_types.collect(),
-        }
-    }
-}
-
-impl Default for AuditMetadata {
-    fn default() -> Self {
-        Self::new()
-    }
+#[must_use]
+pub fn metadata() -> Value {
+    let event_types = AuditEventType::ALL
+        .iter()
+        .map(|it| json!({"value": it.as_str(), "label": it.label(), "group": it.group()}));
+    json!({
+        "event_groups": [{"value": GROUP, "label": "Integrations"}],
+        "event_types": event_types.collect::<Value>(),
+    })
 }
 
 #[cfg(test)]

@@ -36,14 +36,14 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
-pub(crate) use self::change::{Change, FieldChange, Target};
+pub(crate) use self::change::Change;
 pub use self::{
-    event::{AuditEventType, AuditMetadata},
-    id::{AuditRecordId, InvalidAuditRecordId},
+    event::{AuditEventType, metadata},
+    id::AuditRecordId,
     memory::MemoryAuditLog,
-    query::{AuditPage, AuditQuery, InvalidParameter},
+    query::{AuditPage, AuditQuery},
     queue::AuditQueue,
-    record::{AuditEntry, AuditRecord, InvalidAuditEntry},
+    record::{AuditEntry, AuditRecord},
 };
 use crate::{
     key_store::StoreError,

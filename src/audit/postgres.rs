@@ -92,7 +92,7 @@ async fn page(
     let total: i64 = row.try_get("total").map_err(StoreError::new)?;
     let entries: Vec<String> = row.try_get("entries").map_err(StoreError::new)?;
     let entries = entries.into_iter().map(AuditEntry::from_json);
-    let entries = entries.collect::<Result<_, _>>().map_err(StoreError::new)?;
+    let entries = entries.collect::<Result<_, _>>()?;
     Ok(AuditPage::new(entries, u64::try_from(total).unwrap_or(0)))
 }
 

@@ -1,11 +1,10 @@
 //! Queries of the audit log and their pages (`C43`).
 
-use serde::Serialize;
-
 use super::{
     event::AuditEventType,
     record::{AuditEntry, AuditRecord},
 };
+use crate::invalid_field::InvalidField;
 
 /// The most records of one page.
 const MAX_LIMIT: u64 = 500;
@@ -24,7 +23,7 @@ const MAX_INTEGER: u64 = i64::MAX as u64;
 /// let query = AuditQuery::from_query_string("event_types=integration_added&search=ci&limit=20")?;
 /// assert_eq!(query.event_types, ["integration_added"]);
 /// assert_eq!(query.limit, 20);
-/// # Ok::<(), coverbase_auth::audit::InvalidParameter>(())
+/// # Ok::<(), coverbase_auth::key_admin::InvalidField>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -67,7 +66,7 @@ impl AuditQuery {
     /// # Errors
     ///
     /// Returns an error for the first parameter with an invalid value.
-    pub fn from_query_string(query: &str) -> Result<Self, InvalidParameter> {
+    pub fn from_query_string(query: &str) -> Result<Self, InvalidField> {
         let mut read = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
@@ -93,7 +92,7 @@ impl AuditQuery {
     /// let query = AuditQuery::from_query_string("event_types=external_api_call")?;
     /// assert_eq!(query.admitted_types(), [AuditEventType::ExternalApiCall]);
     /// assert_eq!(AuditQuery::default().admitted_types(), AuditEventType::ALL);
-    /// # Ok::<(), coverbase_auth::audit::InvalidParameter>(())
+    /// # Ok::<(), coverbase_auth::key_admin::InvalidField>(())
     /// ```
     #[must_use]
     pub fn admitted_types(&self) -> Vec<AuditEventType> {
@@ -153,70 +152,31 @@ impl AuditPage {
     }
 }
 
-/// The error for a query parameter with an invalid value, in FastAPI's shape. It does not repeat the value.
-///
-/// ```
-/// use coverbase_auth::audit::AuditQuery;
-///
-/// let error = AuditQuery::from_query_string("limit=501").unwrap_err();
-/// assert_eq!(
-///     serde_json::to_string(&error)?,
-///     r#"{"loc":["query","limit"],"msg":"Input should be less than or equal to 500","type":"less_than_equal"}"#,
-/// );
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("query.{}: {msg}", .loc.1)]
-pub struct InvalidParameter {
-    loc: (&'static str, &'static str),
-    msg: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
-
-impl InvalidParameter {
-    fn new(name: &'static str, kind: &'static str, msg: impl Into<String>) -> Self {
-        Self {
-            loc: ("query", name),
-            msg: msg.into(),
-            kind,
-        }
-    }
-}
-
 /// Reads a whole number from `min` to `max`.
-fn integer(name: &'static str, value: &str, min: u64, max: u64) -> Result<u64, InvalidParameter> {
+fn integer(name: &'static str, value: &str, min: u64, max: u64) -> Result<u64, InvalidField> {
+    let invalid = |kind, msg: &str| InvalidField::new(kind, msg).in_query(name);
     let digits = value.strip_prefix('-').unwrap_or(value);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let msg = "Input should be a valid integer, unable to parse string as an integer";
-        return Err(InvalidParameter::new(name, "int_parsing", msg));
+        return Err(invalid("int_parsing", msg));
     }
     // A number that is too large for the type is above every maximum.
     let magnitude = digits.parse().unwrap_or(u64::MAX);
     let is_negative = digits.len() < value.len() && magnitude > 0;
     if is_negative || magnitude < min {
         let msg = format!("Input should be greater than or equal to {min}");
-        Err(InvalidParameter::new(name, "greater_than_equal", msg))
+        Err(invalid("greater_than_equal", &msg))
     } else if magnitude > max {
         let msg = format!("Input should be less than or equal to {max}");
-        Err(InvalidParameter::new(name, "less_than_equal", msg))
+        Err(invalid("less_than_equal", &msg))
     } else {
         Ok(magnitude)
     }
 }
 
 /// Reads the text to search for, in lower case and without surrounding white space. An empty text is none.
-fn search(value: &str) -> Result<Option<String>, InvalidParameter> {
-    let error = |kind, msg: String| InvalidParameter::new("search", kind, msg);
-    if value.chars().count() > MAX_SEARCH_LEN {
-        let msg = format!("String should have at most {MAX_SEARCH_LEN} characters");
-        return Err(error("string_too_long", msg));
-    }
-    // PostgreSQL cannot compare with a text that contains U+0000, and no record contains it.
-    if value.contains('\0') {
-        let msg = "String should not contain U+0000".to_owned();
-        return Err(error("string_pattern_mismatch", msg));
-    }
+fn search(value: &str) -> Result<Option<String>, InvalidField> {
+    InvalidField::check_text(value, MAX_SEARCH_LEN).map_err(|error| error.in_query("search"))?;
     let search = value.trim().to_lowercase();
     Ok(Some(search).filter(|search| !search.is_empty()))
 }

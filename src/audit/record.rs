@@ -12,7 +12,10 @@ use super::{
     id::AuditRecordId,
     text::{MAX_TEXT, on_one_line, shown},
 };
-use crate::principal::{OrgId, Principal};
+use crate::{
+    key_store::StoreError,
+    principal::{OrgId, Principal},
+};
 
 /// One event of the audit log: a call, or a change of a key or of an allowlist.
 ///
@@ -131,28 +134,28 @@ impl AuditRecord {
     fn target_type(&self) -> &'static str {
         match &self.event {
             Event::Call(_) => "external_api_request",
-            Event::Change(change) => change.target.kind(),
+            Event::Change(change) => change.target_type,
         }
     }
 
     fn target_id(&self) -> String {
         match &self.event {
             Event::Call(call) => call.request_id.clone(),
-            Event::Change(change) => on_one_line(change.target.id(), MAX_TEXT),
+            Event::Change(change) => change.target_id.clone(),
         }
     }
 
     fn summary(&self) -> String {
         match &self.event {
             Event::Call(call) => call.summary(),
-            Event::Change(change) => shown(&change.summary),
+            Event::Change(change) => change.summary.clone(),
         }
     }
 
     fn data(&self) -> Value {
         match &self.event {
             Event::Call(call) => call.data(&self.actor),
-            Event::Change(change) => change.data(),
+            Event::Change(change) => change.data.clone().into(),
         }
     }
 }
@@ -171,7 +174,7 @@ impl fmt::Debug for AuditRecord {
 ///
 /// let entry = AuditEntry::from_json(r#"{"id":"018bcfe5-6800-7000-8000-000000000000"}"#)?;
 /// assert_eq!(entry.as_json(), r#"{"id":"018bcfe5-6800-7000-8000-000000000000"}"#);
-/// # Ok::<(), coverbase_auth::audit::InvalidAuditEntry>(())
+/// # Ok::<(), coverbase_auth::StoreError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry(Box<str>);
@@ -182,12 +185,12 @@ impl AuditEntry {
     /// # Errors
     ///
     /// Returns an error if `json` is not a JSON object.
-    pub fn from_json(json: impl Into<String>) -> Result<Self, InvalidAuditEntry> {
+    pub fn from_json(json: impl Into<String>) -> Result<Self, StoreError> {
         let json = json.into();
         let is_object = json.starts_with('{') && serde_json::from_str::<&RawValue>(&json).is_ok();
         is_object
             .then(|| Self(json.into()))
-            .ok_or(InvalidAuditEntry(()))
+            .ok_or_else(|| StoreError::new("an entry of the audit log is not a JSON object"))
     }
 
     /// Returns the JSON text.
@@ -203,8 +206,3 @@ impl Serialize for AuditEntry {
         json.serialize(serializer)
     }
 }
-
-/// The error for a text that is not a JSON object.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an entry of the audit log is a JSON object")]
-pub struct InvalidAuditEntry(());

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use http::{HeaderMap, request::Parts};
+use http::request::Parts;
 
 use super::{
     rejection::{Rejection, RejectionKind},
@@ -41,7 +41,6 @@ pub(crate) struct Authenticator {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-#[derive(Debug)]
 pub(crate) enum Decision {
     /// `None`: the route is public, so that the request needs no credential and gets no principal (C1).
     Admitted(Option<Principal>),
@@ -80,12 +79,14 @@ impl Authenticator {
         if required.is_public() {
             return Decision::Admitted(None);
         }
-        match self.identify(&parts.headers) {
-            Identified::Key(answer) => self.key_principal(answer, parts, &required).into(),
-            #[cfg(feature = "jwt")]
-            Identified::User(user) => self.user_principal(user, &required).into(),
-            Identified::Rejected(rejection) => Decision::Rejected(rejection),
-            Identified::Waiting(waiting) => Decision::Waiting(waiting),
+        match Credential::from_headers(&parts.headers) {
+            Ok(Credential::ApiKey(key)) => self.decide_key(key, parts, &required),
+            Ok(Credential::Jwt(token)) => self.decide_session(token, &required),
+            Ok(Credential::Unrecognized) => {
+                let rejection = invalid_key("the token is neither an API key nor a JWT");
+                Decision::Rejected(rejection.with_credential(CredentialKind::Unrecognized))
+            }
+            Err(error) => Decision::Rejected(error.into()),
         }
     }
 
@@ -124,29 +125,19 @@ impl Authenticator {
         Required::of(parts, self.routes.as_ref(), &self.requirement)
     }
 
-    /// Resolves the request's credential, without checking what its principal may do.
-    fn identify(&self, headers: &HeaderMap) -> Identified {
-        match Credential::from_headers(headers) {
-            Ok(Credential::ApiKey(key)) => self.identify_key(key),
-            Ok(Credential::Jwt(token)) => self.identify_session(token),
-            Ok(Credential::Unrecognized) => {
-                let rejection = invalid_key("the token is neither an API key nor a JWT");
-                Identified::Rejected(rejection.with_credential(CredentialKind::Unrecognized))
-            }
-            Err(error) => Identified::Rejected(error.into()),
-        }
-    }
-
-    fn identify_key(&self, key: &[u8]) -> Identified {
+    fn decide_key(&self, key: &[u8], parts: &Parts, required: &Required<'_>) -> Decision {
         if !self.key_format.admits(key) {
-            return Identified::Rejected(invalid_key("the key was not minted by this crate"));
+            return Decision::Rejected(invalid_key("the key was not minted by this crate"));
         }
         if !self.accepts_environment_of(key) {
-            return Identified::Rejected(invalid_key("the key is of the other environment"));
+            return Decision::Rejected(invalid_key("the key is of the other environment"));
         }
-        match self.lookup(&PresentedKey::new(key)).into_answer() {
-            Ok(answer) => Identified::Key(answer),
-            Err(pending) => Identified::Waiting(Waiting::for_key(pending)),
+        let lookup = || self.store.lookup_presented(&PresentedKey::new(key));
+        let lookup = catch_unwind(AssertUnwindSafe(lookup));
+        let lookup = lookup.unwrap_or_else(|_| Lookup::ready(Err(store_panicked())));
+        match lookup.into_answer() {
+            Ok(answer) => self.key_principal(answer, parts, required).into(),
+            Err(pending) => Decision::Waiting(Waiting::for_key(pending)),
         }
     }
 
@@ -156,22 +147,24 @@ impl Authenticator {
         of_key.is_none() || of_key == self.environment
     }
 
-    fn lookup(&self, key: &PresentedKey<'_>) -> Lookup {
-        catch_unwind(AssertUnwindSafe(|| self.store.lookup_presented(key)))
-            .unwrap_or_else(|_| Lookup::ready(Err(store_panicked())))
-    }
-
     #[cfg(feature = "jwt")]
-    fn identify_session(&self, token: &str) -> Identified {
-        match &self.jwt {
-            Some(verifier) => verifier.verify(token, self.clock.unix_seconds()).into(),
-            None => Identified::Rejected(no_verifier()),
+    fn decide_session(&self, token: &str, required: &Required<'_>) -> Decision {
+        let Some(verifier) = &self.jwt else {
+            return Decision::Rejected(no_verifier());
+        };
+        match verifier.verify(token, self.clock.unix_seconds()) {
+            Ok(user) => self.user_principal(user, required).into(),
+            Err(JwtRejection::Invalid(reason)) => Decision::Rejected(invalid_session(reason)),
+            Err(JwtRejection::KeySetUnavailable) => {
+                Decision::Rejected(unavailable(CredentialKind::SessionToken))
+            }
+            Err(JwtRejection::Waiting(fetching)) => Decision::Waiting(Waiting::KeySet(fetching)),
         }
     }
 
     #[cfg(not(feature = "jwt"))]
-    fn identify_session(&self, _token: &str) -> Identified {
-        Identified::Rejected(no_verifier())
+    fn decide_session(&self, _token: &str, _required: &Required<'_>) -> Decision {
+        Decision::Rejected(no_verifier())
     }
 
     fn key_principal(
@@ -228,29 +221,6 @@ impl Authenticator {
             return Err(rejection.with_principal(user));
         }
         required.check(user)
-    }
-}
-
-/// What a credential resolves to, before authorization.
-enum Identified {
-    Key(LookupAnswer),
-    #[cfg(feature = "jwt")]
-    User(Principal),
-    Rejected(Rejection),
-    Waiting(Waiting),
-}
-
-#[cfg(feature = "jwt")]
-impl From<Result<Principal, JwtRejection>> for Identified {
-    fn from(answer: Result<Principal, JwtRejection>) -> Self {
-        match answer {
-            Ok(user) => Self::User(user),
-            Err(JwtRejection::Invalid(reason)) => Self::Rejected(invalid_session(reason)),
-            Err(JwtRejection::KeySetUnavailable) => {
-                Self::Rejected(unavailable(CredentialKind::SessionToken))
-            }
-            Err(JwtRejection::Waiting(fetching)) => Self::Waiting(Waiting::KeySet(fetching)),
-        }
     }
 }
 

@@ -13,6 +13,6 @@ mod waiting;
 
 pub(crate) use self::{
     decision::{Authenticator, Decision},
-    rejection::{Challenge, Rejection, RejectionKind},
+    rejection::{Rejection, RejectionKind},
     waiting::{Awaited, Waiting},
 };

@@ -1,7 +1,5 @@
 //! Why a request is rejected: the one table from the kind of a rejection to its answer.
 
-use std::fmt;
-
 use http::StatusCode;
 
 use crate::{
@@ -23,12 +21,16 @@ use crate::{
 ///     rejection.is_some_and(|rejection| rejection.kind() == RejectionKind::AuthUnavailable)
 /// }
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", .kind.message())]
 pub struct Rejection {
     kind: RejectionKind,
-    reason: &'static str,
+    /// For the service's log. It may say more than the client may know: which of unknown, expired and revoked a key was
+    /// (`C8`).
+    pub(crate) reason: &'static str,
     credential: CredentialKind,
-    is_of_grpc: bool,
+    /// Whether it answers a gRPC request, for code that answers without the request at hand (`C32`).
+    pub(crate) is_of_grpc: bool,
     required: Scopes,
     principal: Option<Principal>,
 }
@@ -67,102 +69,57 @@ pub enum RejectionKind {
 
 /// A row of the table.
 pub(crate) struct Answer {
-    /// The name in events and metrics.
-    pub(crate) name: &'static str,
     pub(crate) status: StatusCode,
-    /// The envelope's `detail.code`; `None` if `detail` is the message itself.
-    pub(crate) code: Option<&'static str>,
+    /// The name in events and metrics, and the envelope's `detail.code` unless the row is plain.
+    pub(crate) name: &'static str,
     pub(crate) message: &'static str,
-    /// The whole body of the contract's envelope.
-    pub(crate) json: &'static str,
-    pub(crate) challenge: Option<Challenge>,
-    /// <https://grpc.io/docs/guides/status-codes/>
-    pub(crate) grpc_status: u8,
-}
-
-/// The kind of the `WWW-Authenticate` value (`C30`, RFC 6750 §3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Challenge {
-    Plain,
-    InvalidToken,
-    InsufficientScope,
-}
-
-/// Builds an [`Answer`] with its JSON body as a constant.
-macro_rules! answer {
-    ($status:ident, $grpc:literal, $challenge:expr, $name:literal, plain $message:literal) => {
-        answer!(
-            $status,
-            $grpc,
-            $challenge,
-            $name,
-            None,
-            $message,
-            concat!(r#"{"detail":""#, $message, r#""}"#)
-        )
-    };
-    ($status:ident, $grpc:literal, $challenge:expr, $code:literal, $message:literal) => {
-        answer!(
-            $status,
-            $grpc,
-            $challenge,
-            $code,
-            Some($code),
-            $message,
-            concat!(
-                r#"{"detail":{"code":""#,
-                $code,
-                r#"","message":""#,
-                $message,
-                r#""}}"#
-            )
-        )
-    };
-    ($status:ident, $grpc:literal, $challenge:expr, $name:literal, $code:expr, $message:literal, $json:expr) => {
-        &Answer {
-            name: $name,
-            status: StatusCode::$status,
-            code: $code,
-            message: $message,
-            json: $json,
-            challenge: $challenge,
-            grpc_status: $grpc,
-        }
-    };
+    /// Whether the envelope's `detail` is the message itself.
+    is_plain: bool,
 }
 
 impl RejectionKind {
-    /// The table of `C29`, `C30` and `C32`.
+    /// The table of `C29`.
     #[rustfmt::skip]
-    pub(crate) const fn answer(self) -> &'static Answer {
-        use Challenge::{InsufficientScope, InvalidToken, Plain};
-        match self {
-            Self::MissingCredential => answer!(UNAUTHORIZED, 16, Some(Plain),
-                "missing_credential", plain "Not authenticated"),
-            Self::MalformedCredential => answer!(UNAUTHORIZED, 16, Some(Plain),
-                "malformed_credential", plain "Not authenticated"),
-            Self::InvalidApiKey => answer!(UNAUTHORIZED, 16, Some(InvalidToken),
-                "invalid_api_key", plain "Invalid or expired API key."),
-            Self::InvalidSessionToken => answer!(UNAUTHORIZED, 16, Some(InvalidToken),
-                "invalid_session_token", plain "Invalid or expired session token."),
-            Self::UnauthorizedRole => answer!(UNAUTHORIZED, 16, Some(Plain),
-                "unauthorized_role", plain "Unauthorized role."),
-            Self::InsufficientScope => answer!(FORBIDDEN, 7, Some(InsufficientScope),
-                "insufficient_scope", "This API key does not carry the scope that this request requires."),
-            Self::ScopeGrantForbidden => answer!(FORBIDDEN, 7, None,
-                "scope_grant_forbidden", "Only an organization admin may grant scopes to an API key."),
-            Self::IpNotAllowed => answer!(FORBIDDEN, 7, None,
-                "ip_not_allowed", "This request originates from an IP address that is not in your organization's API allowlist."),
-            Self::ApiKeyNotFound => answer!(NOT_FOUND, 5, None,
-                "api_key_not_found", "API key not found."),
-            Self::OrgNotFound => answer!(NOT_FOUND, 5, None,
-                "org_not_found", "Organization not found."),
-            Self::NotFound => answer!(NOT_FOUND, 5, None,
-                "not_found", plain "Not Found"),
-            Self::AuthUnavailable => answer!(SERVICE_UNAVAILABLE, 14, None,
-                "auth_unavailable", "Authentication is temporarily unavailable. Please retry."),
-            Self::AuthNotConfigured => answer!(INTERNAL_SERVER_ERROR, 13, None,
-                "auth_not_configured", "This route requires authentication, and the service has not set it up."),
+    pub(crate) const fn answer(self) -> Answer {
+        let (status, name, message, is_plain) = match self {
+            Self::MissingCredential => (StatusCode::UNAUTHORIZED, "missing_credential",
+                "Not authenticated", true),
+            Self::MalformedCredential => (StatusCode::UNAUTHORIZED, "malformed_credential",
+                "Not authenticated", true),
+            Self::InvalidApiKey => (StatusCode::UNAUTHORIZED, "invalid_api_key",
+                "Invalid or expired API key.", true),
+            Self::InvalidSessionToken => (StatusCode::UNAUTHORIZED, "invalid_session_token",
+                "Invalid or expired session token.", true),
+            Self::UnauthorizedRole => (StatusCode::UNAUTHORIZED, "unauthorized_role",
+                "Unauthorized role.", true),
+            Self::InsufficientScope => (StatusCode::FORBIDDEN, "insufficient_scope",
+                "This API key does not carry the scope that this request requires.", false),
+            Self::ScopeGrantForbidden => (StatusCode::FORBIDDEN, "scope_grant_forbidden",
+                "Only an organization admin may grant scopes to an API key.", false),
+            Self::IpNotAllowed => (StatusCode::FORBIDDEN, "ip_not_allowed",
+                "This request originates from an IP address that is not in your organization's API allowlist.", false),
+            Self::ApiKeyNotFound => (StatusCode::NOT_FOUND, "api_key_not_found",
+                "API key not found.", false),
+            Self::OrgNotFound => (StatusCode::NOT_FOUND, "org_not_found",
+                "Organization not found.", false),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found",
+                "Not Found", true),
+            Self::AuthUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "auth_unavailable",
+                "Authentication is temporarily unavailable. Please retry.", false),
+            Self::AuthNotConfigured => (StatusCode::INTERNAL_SERVER_ERROR, "auth_not_configured",
+                "This route requires authentication, and the service has not set it up.", false),
+        };
+        Answer { status, name, message, is_plain }
+    }
+
+    /// Returns the gRPC status of the answer (`C32`, <https://grpc.io/docs/guides/status-codes/>).
+    pub(crate) const fn grpc_status(self) -> u8 {
+        match self.status() {
+            StatusCode::UNAUTHORIZED => 16,
+            StatusCode::FORBIDDEN => 7,
+            StatusCode::NOT_FOUND => 5,
+            StatusCode::SERVICE_UNAVAILABLE => 14,
+            _ => 13,
         }
     }
 
@@ -175,7 +132,12 @@ impl RejectionKind {
     /// Returns the `code` of the answer; `None` for the kinds whose `detail` is plain text.
     #[must_use]
     pub const fn code(self) -> Option<&'static str> {
-        self.answer().code
+        let answer = self.answer();
+        if answer.is_plain {
+            None
+        } else {
+            Some(answer.name)
+        }
     }
 
     /// Returns the text for the client.
@@ -190,8 +152,7 @@ impl Rejection {
         Self::with_reason(kind, "")
     }
 
-    /// Returns a rejection with a reason for the service's log, which may say more than the client may know: which of
-    /// unknown, expired and revoked a key was (`C8`).
+    /// Returns a rejection with a reason for the service's log.
     pub(crate) const fn with_reason(kind: RejectionKind, reason: &'static str) -> Self {
         let credential = match kind {
             RejectionKind::InvalidApiKey => CredentialKind::ApiKey,
@@ -208,14 +169,10 @@ impl Rejection {
         }
     }
 
-    /// Marks the rejection as the answer to a gRPC request, for code that answers without the request at hand (`C32`).
+    /// Marks the rejection as the answer to a gRPC request, or not.
     #[cfg(feature = "axum")]
     pub(crate) fn of_grpc(self, is_of_grpc: bool) -> Self {
         Self { is_of_grpc, ..self }
-    }
-
-    pub(crate) const fn is_of_grpc(&self) -> bool {
-        self.is_of_grpc
     }
 
     /// Adds the principal, whose credential had been accepted before the rejection (`C34`).
@@ -239,10 +196,6 @@ impl Rejection {
             Some(PrincipalKind::User) => CredentialKind::SessionToken,
             None => self.credential,
         }
-    }
-
-    pub(crate) const fn reason(&self) -> &'static str {
-        self.reason
     }
 
     /// Returns the kind of the rejection.
@@ -311,33 +264,11 @@ impl Requirement {
     }
 }
 
-impl fmt::Debug for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rejection")
-            .field("kind", &self.kind)
-            .field("reason", &self.reason)
-            .field("credential", &self.credential)
-            .field("required", &self.required)
-            .field("principal", &self.principal)
-            .finish()
-    }
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.message())
-    }
-}
-
-impl std::error::Error for Rejection {}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
+pub(crate) mod tests {
     use super::*;
 
-    const ALL: [RejectionKind; 13] = [
+    pub(crate) const ALL: [RejectionKind; 13] = [
         RejectionKind::MissingCredential,
         RejectionKind::MalformedCredential,
         RejectionKind::InvalidApiKey,
@@ -353,28 +284,11 @@ mod tests {
         RejectionKind::AuthNotConfigured,
     ];
 
-    // C29
+    // C32
     #[test]
-    fn every_body_is_the_envelope_of_its_row() {
+    fn every_status_has_its_grpc_status() {
         for kind in ALL {
-            let answer = kind.answer();
-            let detail = match answer.code {
-                None => json!(answer.message),
-                Some(code) => json!({"code": code, "message": answer.message}),
-            };
-            let body: Value = serde_json::from_str(answer.json).unwrap();
-            assert_eq!(body, json!({"detail": detail}), "{kind:?}");
-        }
-    }
-
-    // C30, C32
-    #[test]
-    fn every_401_has_a_challenge_and_every_status_its_grpc_code() {
-        for kind in ALL {
-            let answer = kind.answer();
-            let is_challenged = answer.status == 401 || kind == RejectionKind::InsufficientScope;
-            assert_eq!(answer.challenge.is_some(), is_challenged, "{kind:?}");
-            let grpc = match answer.status.as_u16() {
+            let grpc = match kind.status().as_u16() {
                 401 => 16,
                 403 => 7,
                 404 => 5,
@@ -382,7 +296,7 @@ mod tests {
                 500 => 13,
                 other => panic!("C32 has no gRPC status for {other}"),
             };
-            assert_eq!(answer.grpc_status, grpc, "{kind:?}");
+            assert_eq!(kind.grpc_status(), grpc, "{kind:?}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What a request waits for before it can be decided: the key store, or a fetch of the key set.
 
 use std::{
-    fmt,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -15,8 +14,13 @@ use crate::{
     telemetry,
 };
 
+/// A key store that panics while a request waits for it is one that cannot answer (T19).
 pub(crate) enum Waiting {
-    Key(StoreAnswer),
+    Key {
+        lookup: PendingLookup,
+        #[cfg(feature = "metrics")]
+        since: std::time::Instant,
+    },
     #[cfg(feature = "jwt")]
     KeySet(Fetching),
 }
@@ -29,20 +33,13 @@ pub(crate) enum Awaited {
     KeySet,
 }
 
-/// A lookup that takes time. A store that panics in it is one that cannot answer (T19).
-pub(crate) struct StoreAnswer {
-    lookup: PendingLookup,
-    #[cfg(feature = "metrics")]
-    since: std::time::Instant,
-}
-
 impl Waiting {
     pub(super) fn for_key(lookup: PendingLookup) -> Self {
-        Self::Key(StoreAnswer {
+        Self::Key {
             lookup,
             #[cfg(feature = "metrics")]
             since: std::time::Instant::now(),
-        })
+        }
     }
 }
 
@@ -51,29 +48,20 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Awaited> {
         match &mut *self {
-            Self::Key(answer) => Pin::new(answer).poll(cx).map(Awaited::Key),
+            Self::Key {
+                lookup,
+                #[cfg(feature = "metrics")]
+                since,
+            } => {
+                let poll = catch_unwind(AssertUnwindSafe(|| lookup.as_mut().poll(cx)));
+                let answer = ready!(poll.unwrap_or_else(|_| Poll::Ready(Err(store_panicked()))));
+                #[cfg(feature = "metrics")]
+                telemetry::lookup_waited(since.elapsed());
+                Poll::Ready(Awaited::Key(answer))
+            }
             #[cfg(feature = "jwt")]
             Self::KeySet(fetching) => Pin::new(fetching).poll(cx).map(|()| Awaited::KeySet),
         }
-    }
-}
-
-impl Future for StoreAnswer {
-    type Output = LookupAnswer;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LookupAnswer> {
-        let lookup = self.lookup.as_mut();
-        let poll = catch_unwind(AssertUnwindSafe(|| lookup.poll(cx)));
-        let answer = ready!(poll.unwrap_or_else(|_| Poll::Ready(Err(store_panicked()))));
-        #[cfg(feature = "metrics")]
-        telemetry::lookup_waited(self.since.elapsed());
-        Poll::Ready(answer)
-    }
-}
-
-impl fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Waiting(..)")
     }
 }
 

@@ -7,12 +7,12 @@ use axum::{
     extract::{RawQuery, State},
     response::{self, IntoResponse},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_RANGE};
-use serde_json::json;
+use http::{HeaderName, HeaderValue, header::CONTENT_RANGE};
+use serde_json::Value;
 
 use super::guarded::GuardedRouter;
 use crate::{
-    audit::{self, AuditLog, AuditMetadata, AuditQuery, InvalidParameter},
+    audit::{self, AuditLog, AuditQuery},
     key_admin::KeyAdminError,
     principal::Principal,
 };
@@ -53,7 +53,8 @@ async fn list_audit_log(
     caller: Principal,
     RawQuery(query): RawQuery,
 ) -> response::Result<impl IntoResponse> {
-    let query = AuditQuery::from_query_string(&query.unwrap_or_default()).map_err(invalid)?;
+    let query = AuditQuery::from_query_string(&query.unwrap_or_default());
+    let query = query.map_err(KeyAdminError::from)?;
     let page = log.query(caller.org_id(), &query).await;
     let page = page.map_err(KeyAdminError::from)?;
     let range = HeaderValue::try_from(page.content_range(query.offset));
@@ -67,11 +68,6 @@ async fn list_audit_log(
     get, path = "/v1/system_audit_log/metadata",
     responses((status = 200, description = "The groups and types", body = Object)),
 ))]
-async fn audit_log_metadata(_: Principal) -> Json<AuditMetadata> {
-    Json(AuditMetadata::new())
-}
-
-fn invalid(parameter: InvalidParameter) -> impl IntoResponse {
-    let detail = Json(json!({"detail": [parameter]}));
-    (StatusCode::UNPROCESSABLE_ENTITY, detail)
+async fn audit_log_metadata(_: Principal) -> Json<Value> {
+    Json(audit::metadata())
 }

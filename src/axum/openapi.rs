@@ -11,7 +11,7 @@ use utoipa::openapi::{
 
 use crate::{
     principal::Scope,
-    requirement::{Keys, Listing, Requirement, UnguardedRoute, Users},
+    requirement::{Listing, Requirement, UnguardedRoute, Users},
 };
 
 const API_KEY: &str = "ApiKey";
@@ -66,7 +66,7 @@ fn security(requirement: &Requirement) -> Vec<SecurityRequirement> {
     }
     let (keys, users) = requirement.accepted();
     let mut alternatives = Vec::new();
-    if let Keys::WithAll(scopes) = keys {
+    if let Some(scopes) = keys {
         let scopes = scopes.iter().map(Scope::as_str);
         alternatives.push(SecurityRequirement::new(API_KEY, scopes));
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "audit")]
-use super::lifecycle;
 use super::{
     CreateKey, CreatedKey, InvalidField, KeyAdminError, KeySummary, Organization, RevokeKey,
     RotatedKey, SetAllowlist, name,
 };
+#[cfg(feature = "audit")]
+use crate::audit::{AuditRecord, AuditRecordId, AuditSink, Change};
 use crate::{
     authenticator::RejectionKind,
     client_ip::IpAllowlist,
@@ -46,12 +46,12 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct KeyAdmin {
-    pub(super) registry: Arc<dyn KeyRegistry>,
-    pub(super) clock: Arc<dyn Clock>,
+    registry: Arc<dyn KeyRegistry>,
+    clock: Arc<dyn Clock>,
     environment: Environment,
     grantable: Scopes,
     #[cfg(feature = "audit")]
-    pub(super) audit: Option<Arc<dyn crate::audit::AuditSink>>,
+    audit: Option<Arc<dyn AuditSink>>,
 }
 
 impl KeyAdmin {
@@ -73,7 +73,7 @@ impl KeyAdmin {
     /// that is rejected or changes nothing leaves no record. A failure of `sink` does not fail the change.
     #[cfg(feature = "audit")]
     #[must_use]
-    pub fn with_audit(mut self, sink: impl crate::audit::AuditSink) -> Self {
+    pub fn with_audit(mut self, sink: impl AuditSink) -> Self {
         self.audit = Some(Arc::new(sink));
         self
     }
@@ -145,7 +145,7 @@ impl KeyAdmin {
             .create(secret.digest(), record.clone())
             .await?;
         #[cfg(feature = "audit")]
-        self.record(caller, lifecycle::creation(&record));
+        self.record(caller, Change::creation(&record));
         Ok(CreatedKey::new(&record, secret))
     }
 
@@ -186,7 +186,7 @@ impl KeyAdmin {
             return Err(RejectionKind::ApiKeyNotFound.into());
         }
         #[cfg(feature = "audit")]
-        self.record(caller, lifecycle::rotation(&old, &new));
+        self.record(caller, Change::rotation(&old, &new));
         Ok(RotatedKey {
             created: CreatedKey::new(&new, secret),
             revoked_id: old.key_id().clone(),
@@ -213,7 +213,7 @@ impl KeyAdmin {
         let revocation = revocation.ok_or(RejectionKind::ApiKeyNotFound)?;
         #[cfg(feature = "audit")]
         if revocation.is_first {
-            let change = lifecycle::revocation(&revocation.record, request.reason);
+            let change = Change::revocation(&revocation.record, request.reason.as_deref());
             self.record(caller, change);
         }
         Ok(KeySummary::at(&revocation.record, now))
@@ -253,17 +253,29 @@ impl KeyAdmin {
             return Err(RejectionKind::OrgNotFound.into());
         }
         let allowlist = IpAllowlist::parse(&request.api_ip_allowlist)?;
+        // For the record of the change, which goes on if the store cannot answer.
         #[cfg(feature = "audit")]
-        let old = self.allowlist_before(org_id).await;
+        let old = match &self.audit {
+            Some(_) => self.registry.allowlist(org_id).await.ok(),
+            None => None,
+        };
         self.registry
             .set_allowlist(org_id, allowlist.clone())
             .await?;
         #[cfg(feature = "audit")]
         if old.as_ref() != Some(&allowlist) {
-            let change = lifecycle::new_allowlist(org_id, old.as_ref(), &allowlist);
+            let change = Change::new_allowlist(org_id, old.as_ref(), &allowlist);
             self.record(caller, change);
         }
         Ok(Organization::new(org_id, &allowlist))
+    }
+
+    #[cfg(feature = "audit")]
+    fn record(&self, caller: &Principal, change: Change) {
+        if let Some(sink) = &self.audit {
+            let id = AuditRecordId::at(self.clock.unix_millis());
+            sink.record(AuditRecord::of_change(id, caller.clone(), change));
+        }
     }
 
     /// Parses scope names. Each must be one of the scopes that can be granted (`C39`).
@@ -281,8 +293,8 @@ impl KeyAdmin {
         let names = self.grantable.iter().map(|scope| format!("'{scope}'"));
         let names = names.collect::<Vec<_>>().join(", ");
         InvalidField::new("enum", format!("Input should be one of {names}"))
-            .in_item(position)
-            .in_member("scopes")
+            .inside(position)
+            .inside("scopes")
     }
 }
 

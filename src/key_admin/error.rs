@@ -1,17 +1,14 @@
 //! Errors of an administrative request, and the response to each.
 
-use std::fmt;
-
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
-use serde::Serialize;
 use serde_json::json;
 
 use crate::{
     authenticator::{Rejection, RejectionKind},
     client_ip::InvalidCidr,
     credential::GeneratorUnavailable,
-    json::JsonError,
+    invalid_field::InvalidField,
     key_store::StoreError,
     response, telemetry,
 };
@@ -86,76 +83,3 @@ impl From<GeneratorUnavailable> for KeyAdminError {
         StoreError::new(error).into()
     }
 }
-
-/// A value of a request body that does not fit the schema. Serializes to one error of a FastAPI response: `loc`, `msg` and
-/// `type`.
-///
-/// ```
-/// use coverbase_auth::key_admin::CreateKey;
-///
-/// let error = CreateKey::from_json(b"{}").unwrap_err();
-/// assert_eq!(error.to_string(), "body.name: Field required");
-/// assert_eq!(serde_json::to_string(&error)?, r#"{"loc":["body","name"],"msg":"Field required","type":"missing"}"#);
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct InvalidField {
-    #[serde(rename = "loc")]
-    location: Vec<Segment>,
-    #[serde(rename = "msg")]
-    message: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
-
-/// One step from the body to the invalid value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-enum Segment {
-    Member(&'static str),
-    Item(usize),
-}
-
-impl InvalidField {
-    /// An error of the body itself.
-    pub(super) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            location: vec![Segment::Member("body")],
-            message: message.into(),
-            kind,
-        }
-    }
-
-    /// The same error in the member `name` of the body.
-    pub(super) fn in_member(mut self, name: &'static str) -> Self {
-        self.location.insert(1, Segment::Member(name));
-        self
-    }
-
-    /// The same error in an item of the list in the body, before [`in_member`](Self::in_member) names that list.
-    pub(super) fn in_item(mut self, position: usize) -> Self {
-        self.location.insert(1, Segment::Item(position));
-        self
-    }
-}
-
-impl From<JsonError> for InvalidField {
-    fn from(error: JsonError) -> Self {
-        Self::new("json_invalid", format!("JSON decode error: {error}"))
-    }
-}
-
-impl fmt::Display for InvalidField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (depth, segment) in self.location.iter().enumerate() {
-            match segment {
-                Segment::Member(name) if depth == 0 => f.write_str(name)?,
-                Segment::Member(name) => write!(f, ".{name}")?,
-                Segment::Item(position) => write!(f, "[{position}]")?,
-            }
-        }
-        write!(f, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for InvalidField {}

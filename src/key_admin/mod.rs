@@ -8,8 +8,6 @@
 
 pub(crate) mod admin;
 mod error;
-#[cfg(feature = "audit")]
-mod lifecycle;
 mod name;
 mod request;
 mod response;
@@ -17,7 +15,8 @@ mod response;
 #[cfg(feature = "axum")]
 pub(crate) use self::admin::KeyAdmin;
 pub use self::{
-    error::{InvalidField, KeyAdminError},
+    error::KeyAdminError,
     request::{CreateKey, RevokeKey, SetAllowlist},
     response::{CreatedKey, KeySummary, Organization, RotatedKey},
 };
+pub use crate::invalid_field::InvalidField;

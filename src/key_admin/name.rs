@@ -2,7 +2,7 @@
 
 use time::{Date, OffsetDateTime};
 
-use super::error::{InvalidField, KeyAdminError};
+use super::{InvalidField, KeyAdminError};
 
 /// The length limit of a name, in characters (`C39`).
 const MAX_LEN: usize = 200;
@@ -13,20 +13,11 @@ const MAX_LEN: usize = 200;
 ///
 /// The trimmed name is empty, longer than 200 characters, or contains U+0000 (`C39`).
 pub(super) fn checked(name: &str) -> Result<&str, KeyAdminError> {
-    let invalid = |kind, message| InvalidField::new(kind, message).in_member("name");
     let name = name.trim();
     if name.is_empty() {
         return Err(KeyAdminError::InvalidName);
     }
-    if name.chars().count() > MAX_LEN {
-        let message = format!("String should have at most {MAX_LEN} characters");
-        return Err(invalid("string_too_long", message).into());
-    }
-    // PostgreSQL cannot store U+0000. Other stores could, but the rule is the same for all of them.
-    if name.contains('\0') {
-        let message = "String should not contain U+0000".to_owned();
-        return Err(invalid("string_pattern_mismatch", message).into());
-    }
+    InvalidField::check_text(name, MAX_LEN).map_err(|error| error.inside("name"))?;
     Ok(name)
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::InvalidField;
+use super::InvalidField;
 use crate::json::{self, Number, Object, Value};
 
 /// The longest lifetime of a key, in seconds: a hundred years of 365 days (`C39`).
@@ -114,7 +114,7 @@ fn required<T>(
     read: impl FnOnce(Value<'_>) -> Result<T, InvalidField>,
 ) -> Result<T, InvalidField> {
     let value = body.remove(name).ok_or_else(missing);
-    value.and_then(read).map_err(|error| error.in_member(name))
+    value.and_then(read).map_err(|error| error.inside(name))
 }
 
 /// Reads a member that may be absent. `null` counts as absent.
@@ -125,7 +125,7 @@ fn optional<T>(
 ) -> Result<Option<T>, InvalidField> {
     match body.remove(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => read(value).map(Some).map_err(|error| error.in_member(name)),
+        Some(value) => read(value).map(Some).map_err(|error| error.inside(name)),
     }
 }
 
@@ -146,7 +146,7 @@ fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
     };
     let items = items.into_iter().enumerate();
     items
-        .map(|(position, item)| string(item).map_err(|error| error.in_item(position)))
+        .map(|(position, item)| string(item).map_err(|error| error.inside(position)))
         .collect()
 }
 

@@ -14,7 +14,7 @@ use crate::{
     key_store::KeyStore,
     principal::Role,
     requirement::{Requirement, RouteTable},
-    response::{Render, Renderer},
+    response::{JsonEnvelope, Render},
 };
 
 /// Authenticates and authorizes every request of a service.
@@ -54,7 +54,7 @@ impl CoverbaseAuthLayer {
         Self {
             shared: Arc::new(Shared {
                 authenticator: Authenticator::new(Arc::new(store)),
-                renderer: Renderer::default(),
+                render: Arc::new(JsonEnvelope::new()),
                 strips_credential: false,
                 #[cfg(feature = "audit")]
                 audit: None,
@@ -181,7 +181,7 @@ impl CoverbaseAuthLayer {
     /// answer (`C32`).
     #[must_use]
     pub fn with_render(self, render: impl Render) -> Self {
-        self.change(|shared| shared.renderer = Renderer::new(render))
+        self.change(|shared| shared.render = Arc::new(render))
     }
 
     /// Removes `Authorization` from admitted requests. By default the inner service sees it, marked sensitive (`C33`).

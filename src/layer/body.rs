@@ -18,31 +18,24 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
-        source: Source<B>,
-    }
-}
-
-pin_project! {
-    #[derive(Debug)]
-    #[project = SourceProjection]
-    enum Source<B> {
-        Inner { #[pin] body: B },
-        Rejection { #[pin] body: Full<Bytes> },
+        inner: Option<B>,
+        // The whole body if there is no inner one.
+        rejection: Full<Bytes>,
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn inner(body: B) -> Self {
+    pub(super) fn inner(body: B) -> Self {
         Self {
-            source: Source::Inner { body },
+            inner: Some(body),
+            rejection: Full::default(),
         }
     }
 
     pub(super) fn rejection(body: Bytes) -> Self {
         Self {
-            source: Source::Rejection {
-                body: Full::new(body),
-            },
+            inner: None,
+            rejection: Full::new(body),
         }
     }
 
@@ -52,9 +45,9 @@ impl<B> ResponseBody<B> {
         rejection: impl FnOnce(Full<Bytes>) -> T,
         inner: impl FnOnce(B) -> T,
     ) -> T {
-        match self.source {
-            Source::Inner { body } => inner(body),
-            Source::Rejection { body } => rejection(body),
+        match self.inner {
+            Some(body) => inner(body),
+            None => rejection(self.rejection),
         }
     }
 }
@@ -74,25 +67,26 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().source.project() {
-            SourceProjection::Inner { body } => body.poll_frame(cx),
-            SourceProjection::Rejection { body } => body
+        let this = self.project();
+        match this.inner.as_pin_mut() {
+            Some(body) => body.poll_frame(cx),
+            None => Pin::new(this.rejection)
                 .poll_frame(cx)
                 .map_err(|never: Infallible| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Inner { body } => body.is_end_stream(),
-            Source::Rejection { body } => body.is_end_stream(),
+        match &self.inner {
+            Some(body) => body.is_end_stream(),
+            None => self.rejection.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Inner { body } => body.size_hint(),
-            Source::Rejection { body } => body.size_hint(),
+        match &self.inner {
+            Some(body) => body.size_hint(),
+            None => self.rejection.size_hint(),
         }
     }
 }

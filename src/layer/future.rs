@@ -20,31 +20,19 @@ pin_project! {
     /// The response future of [`Require`](crate::Require): the response of the inner service, or a rejection.
     pub struct RequireFuture<F> {
         #[pin]
-        answer: Answer<F>,
-    }
-}
-
-pin_project! {
-    #[project = AnswerProjection]
-    enum Answer<F> {
-        Inner { #[pin] future: F },
-        Rejected { response: Option<Response<Bytes>> },
+        inner: Option<F>,
+        // Boxed, so that an admitted request has a small future.
+        rejection: Option<Box<Response<Bytes>>>,
     }
 }
 
 impl<F> RequireFuture<F> {
-    pub(super) const fn inner(future: F) -> Self {
-        Self {
-            answer: Answer::Inner { future },
-        }
-    }
-
-    pub(super) const fn rejected(response: Response<Bytes>) -> Self {
-        Self {
-            answer: Answer::Rejected {
-                response: Some(response),
-            },
-        }
+    pub(super) fn new(answer: Result<F, Response<Bytes>>) -> Self {
+        let (inner, rejection) = match answer {
+            Ok(inner) => (Some(inner), None),
+            Err(response) => (None, Some(Box::new(response))),
+        };
+        Self { inner, rejection }
     }
 }
 
@@ -56,15 +44,14 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().answer.project() {
-            AnswerProjection::Inner { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(ResponseBody::inner)))
-            }
-            AnswerProjection::Rejected { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(response.map(ResponseBody::rejection))),
-                None => Poll::Pending,
-            },
+        let this = self.project();
+        if let Some(inner) = this.inner.as_pin_mut() {
+            let response = ready!(inner.poll(cx))?;
+            return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+        }
+        match this.rejection.take() {
+            Some(response) => Poll::Ready(Ok(response.map(ResponseBody::rejection))),
+            None => Poll::Pending,
         }
     }
 }
@@ -82,17 +69,10 @@ pin_project! {
     /// status.
     pub struct ResponseFuture<S: Service<Request<B>>, B> {
         #[pin]
-        state: State<S, B>,
-        recording: Recording,
-    }
-}
-
-pin_project! {
-    #[project = StateProjection]
-    enum State<S: Service<Request<B>>, B> {
-        Decided { #[pin] future: RequireFuture<S::Future> },
+        decided: Option<RequireFuture<S::Future>>,
         // Boxed, so that a request with a ready answer has a small future.
-        Waiting { request: Option<Box<WaitingRequest<S, B>>> },
+        waiting: Option<Box<WaitingRequest<S, B>>>,
+        recording: Recording,
     }
 }
 
@@ -108,16 +88,16 @@ pub(super) struct WaitingRequest<S, B> {
 impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
     pub(super) const fn decided(future: RequireFuture<S::Future>, recording: Recording) -> Self {
         Self {
-            state: State::Decided { future },
+            decided: Some(future),
+            waiting: None,
             recording,
         }
     }
 
     pub(super) fn waiting(request: WaitingRequest<S, B>, recording: Recording) -> Self {
         Self {
-            state: State::Waiting {
-                request: Some(Box::new(request)),
-            },
+            decided: None,
+            waiting: Some(Box::new(request)),
             recording,
         }
     }
@@ -126,13 +106,10 @@ impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
 impl<S: Service<Request<B>>, B> WaitingRequest<S, B> {
     fn conclude(mut self, answer: Awaited, recording: &mut Recording) -> RequireFuture<S::Future> {
         let decision = self.shared.authenticator.conclude(answer, &self.parts);
-        match self.shared.apply(decision, self.parts, recording) {
-            Ok(parts) => {
-                let request = Request::from_parts(parts, self.body);
-                RequireFuture::inner(self.inner.call(request))
-            }
-            Err(response) => RequireFuture::rejected(response),
-        }
+        let admitted = self.shared.apply(decision, self.parts, recording);
+        RequireFuture::new(
+            admitted.map(|parts| self.inner.call(Request::from_parts(parts, self.body))),
+        )
     }
 }
 
@@ -145,28 +122,19 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            let decided = match this.state.as_mut().project() {
-                StateProjection::Decided { future } => {
-                    let mut response = ready!(future.poll(cx))?;
-                    this.recording.complete(&mut response);
-                    return Poll::Ready(Ok(response));
-                }
-                StateProjection::Waiting { request: slot } => {
-                    let Some(mut request) = slot.take() else {
-                        return Poll::Pending;
-                    };
-                    match Pin::new(&mut request.waiting).poll(cx) {
-                        Poll::Ready(answer) => request.conclude(answer, this.recording),
-                        Poll::Pending => {
-                            *slot = Some(request);
-                            return Poll::Pending;
-                        }
-                    }
-                }
-            };
-            this.state.set(State::Decided { future: decided });
+        if let Some(request) = this.waiting {
+            let answer = ready!(Pin::new(&mut request.waiting).poll(cx));
+            if let Some(request) = this.waiting.take() {
+                let decided = request.conclude(answer, this.recording);
+                this.decided.set(Some(decided));
+            }
         }
+        let Some(decided) = this.decided.as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let mut response = ready!(decided.poll(cx))?;
+        this.recording.complete(&mut response);
+        Poll::Ready(Ok(response))
     }
 }
 

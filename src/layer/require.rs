@@ -14,7 +14,7 @@ use crate::{
     authenticator::{Rejection, RejectionKind},
     principal::Principal,
     requirement::Requirement,
-    response::{self, Render, Renderer},
+    response::{self, JsonEnvelope, Render},
 };
 
 /// Enforces a [`Requirement`] on a route inside [`CoverbaseAuthLayer`](crate::CoverbaseAuthLayer).
@@ -35,13 +35,8 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct RequireLayer {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Clone)]
-struct Shared {
-    requirement: Requirement,
-    renderer: Renderer,
+    requirement: Arc<Requirement>,
+    render: Arc<dyn Render>,
 }
 
 impl RequireLayer {
@@ -49,40 +44,18 @@ impl RequireLayer {
     #[must_use]
     pub fn new(requirement: Requirement) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                requirement,
-                renderer: Renderer::default(),
-            }),
+            requirement: Arc::new(requirement),
+            render: Arc::new(JsonEnvelope::new()),
         }
     }
 
     /// Sets the renderer of rejections: use the one of the layer outside.
     #[must_use]
     pub fn with_render(mut self, render: impl Render) -> Self {
-        Arc::make_mut(&mut self.shared).renderer = Renderer::new(render);
+        self.render = Arc::new(render);
         self
     }
-}
 
-impl<S> Layer<S> for RequireLayer {
-    type Service = Require<S>;
-
-    fn layer(&self, inner: S) -> Require<S> {
-        Require {
-            inner,
-            shared: Arc::clone(&self.shared),
-        }
-    }
-}
-
-/// Passes requests on whose [`Principal`] satisfies the requirement. Created by [`RequireLayer`].
-#[derive(Debug, Clone)]
-pub struct Require<S> {
-    inner: S,
-    shared: Arc<Shared>,
-}
-
-impl Shared {
     fn check(&self, principal: Option<&Principal>) -> Result<(), Rejection> {
         match principal {
             Some(principal) => self.requirement.check(principal),
@@ -90,6 +63,22 @@ impl Shared {
             None => Err(RejectionKind::AuthNotConfigured.into()),
         }
     }
+}
+
+impl<S> Layer<S> for RequireLayer {
+    type Service = Require<S>;
+
+    fn layer(&self, inner: S) -> Require<S> {
+        let layer = self.clone();
+        Require { inner, layer }
+    }
+}
+
+/// Passes requests on whose [`Principal`] satisfies the requirement. Created by [`RequireLayer`].
+#[derive(Debug, Clone)]
+pub struct Require<S> {
+    inner: S,
+    layer: RequireLayer,
 }
 
 impl<S, B, ResBody> Service<Request<B>> for Require<S>
@@ -106,13 +95,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.shared.check(Principal::of(request.extensions())) {
-            Ok(()) => RequireFuture::inner(self.inner.call(request)),
+        let answer = match self.layer.check(Principal::of(request.extensions())) {
+            Ok(()) => Ok(self.inner.call(request)),
             Err(rejection) => {
                 let (parts, _) = request.into_parts();
-                let response = response::respond(&self.shared.renderer, rejection, &parts);
-                RequireFuture::rejected(response)
+                Err(response::respond(&*self.layer.render, rejection, &parts))
             }
-        }
+        };
+        RequireFuture::new(answer)
     }
 }

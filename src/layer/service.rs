@@ -82,10 +82,8 @@ where
                 return ResponseFuture::waiting(request, recording);
             }
         };
-        let answer = match self.shared.apply(decision, parts, &mut recording) {
-            Ok(parts) => RequireFuture::inner(self.inner.call(Request::from_parts(parts, body))),
-            Err(response) => RequireFuture::rejected(response),
-        };
-        ResponseFuture::decided(answer, recording)
+        let admitted = self.shared.apply(decision, parts, &mut recording);
+        let answer = admitted.map(|parts| self.inner.call(Request::from_parts(parts, body)));
+        ResponseFuture::decided(RequireFuture::new(answer), recording)
     }
 }

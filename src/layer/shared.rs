@@ -1,5 +1,7 @@
 //! The configuration that all requests of one layer share, and what follows from a decision.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Response, header::AUTHORIZATION, request::Parts};
 
@@ -7,17 +9,17 @@ use super::recording::Recording;
 use crate::{
     authenticator::{Authenticator, Rejection},
     principal::{Principal, PrincipalKind},
-    response::{self, Renderer},
+    response::{self, Render},
     telemetry,
 };
 
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(super) authenticator: Authenticator,
-    pub(super) renderer: Renderer,
+    pub(super) render: Arc<dyn Render>,
     pub(super) strips_credential: bool,
     #[cfg(feature = "audit")]
-    pub(super) audit: Option<std::sync::Arc<dyn crate::audit::AuditSink>>,
+    pub(super) audit: Option<Arc<dyn crate::audit::AuditSink>>,
 }
 
 impl Shared {
@@ -34,33 +36,27 @@ impl Shared {
         mut parts: Parts,
         recording: &mut Recording,
     ) -> Result<Parts, Response<Bytes>> {
-        match &decision {
-            Ok(Some(principal)) => recording.identified(self, principal, &parts),
-            Err(rejection) => {
-                if let Some(principal) = rejection.principal() {
-                    recording.identified(self, principal, &parts);
-                }
-            }
-            Ok(None) => {}
-        }
         match decision {
             Ok(principal) => {
                 if self.strips_credential {
                     parts.headers.remove(AUTHORIZATION);
                 }
-                match principal {
-                    Some(principal) => admit(principal, &mut parts),
-                    None => telemetry::public(&parts.method, &parts.uri),
+                if let Some(principal) = principal {
+                    recording.identified(self, &principal, &parts);
+                    let is_user = principal.kind() == PrincipalKind::User;
+                    telemetry::admitted(is_user, principal.id(), principal.org_id().as_str());
+                    parts.extensions.insert(principal);
+                } else {
+                    telemetry::public(&parts.method, &parts.uri);
                 }
                 Ok(parts)
             }
-            Err(rejection) => Err(response::respond(&self.renderer, rejection, &parts)),
+            Err(rejection) => {
+                if let Some(principal) = rejection.principal() {
+                    recording.identified(self, principal, &parts);
+                }
+                Err(response::respond(&*self.render, rejection, &parts))
+            }
         }
     }
-}
-
-fn admit(principal: Principal, parts: &mut Parts) {
-    let is_user = principal.kind() == PrincipalKind::User;
-    telemetry::admitted(is_user, principal.id(), principal.org_id().as_str());
-    parts.extensions.insert(principal);
 }

@@ -8,7 +8,7 @@ pub(crate) mod rule;
 pub(crate) mod table;
 
 #[cfg(feature = "openapi")]
-pub(crate) use self::rule::{Keys, Users};
+pub(crate) use self::rule::Users;
 pub(crate) use self::{
     listing::{Listing, RouteRequirement, UnguardedRoute},
     rule::Requirement,

@@ -31,15 +31,10 @@ use crate::principal::{Principal, PrincipalKind, Role, Scope, Scopes};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Requirement {
-    keys: Keys,
+    /// The scopes that a key must carry; `None` accepts no key.
+    keys: Option<Scopes>,
     users: Users,
     is_public: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Keys {
-    None,
-    WithAll(Scopes),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +47,7 @@ impl Requirement {
     /// Accepts any valid credential (`C17`).
     pub const fn authenticated() -> Self {
         Self {
-            keys: Keys::WithAll(Scopes::new()),
+            keys: Some(Scopes::new()),
             users: Users::Any,
             is_public: false,
         }
@@ -66,7 +61,7 @@ impl Requirement {
     /// neither verified nor rejected, only marked sensitive, and the request has no [`Principal`].
     pub const fn public() -> Self {
         Self {
-            keys: Keys::WithAll(Scopes::new()),
+            keys: Some(Scopes::new()),
             users: Users::Any,
             is_public: true,
         }
@@ -80,7 +75,7 @@ impl Requirement {
     /// Accepts a key that carries all of `scopes`, and no user. An empty set accepts every key.
     pub fn scopes(scopes: impl IntoIterator<Item = Scope>) -> Self {
         Self {
-            keys: Keys::WithAll(scopes.into_iter().collect()),
+            keys: Some(scopes.into_iter().collect()),
             users: Users::WithOneOf(Arc::default()),
             is_public: false,
         }
@@ -89,7 +84,7 @@ impl Requirement {
     /// Accepts a user with one of `roles`, and no key. An empty set accepts no caller.
     pub fn roles(roles: impl IntoIterator<Item = Role>) -> Self {
         Self {
-            keys: Keys::None,
+            keys: None,
             users: Users::WithOneOf(roles.into_iter().collect()),
             is_public: false,
         }
@@ -124,16 +119,16 @@ impl Requirement {
     }
 
     #[cfg(feature = "openapi")]
-    pub(crate) const fn accepted(&self) -> (&Keys, &Users) {
+    pub(crate) const fn accepted(&self) -> (&Option<Scopes>, &Users) {
         (&self.keys, &self.users)
     }
 
     pub(crate) fn is_met_by(&self, principal: &Principal) -> bool {
         match principal.kind() {
-            PrincipalKind::ServiceAccount => match &self.keys {
-                Keys::None => false,
-                Keys::WithAll(scopes) => principal.scopes().contains_all(scopes),
-            },
+            PrincipalKind::ServiceAccount => {
+                let has_all = |scopes| principal.scopes().contains_all(scopes);
+                self.keys.as_ref().is_some_and(has_all)
+            }
             PrincipalKind::User => match &self.users {
                 Users::Any => true,
                 Users::WithOneOf(roles) => {
@@ -145,10 +140,7 @@ impl Requirement {
 
     /// Returns the scopes that a key needs; empty if no scope would be sufficient.
     pub(crate) fn scopes_of_a_key(&self) -> Scopes {
-        match &self.keys {
-            Keys::None => Scopes::new(),
-            Keys::WithAll(scopes) => scopes.clone(),
-        }
+        self.keys.clone().unwrap_or_default()
     }
 }
 
@@ -158,13 +150,10 @@ impl fmt::Display for Requirement {
         if self.is_public {
             return f.write_str("public");
         }
-        let keys = match &self.keys {
-            Keys::None => None,
-            Keys::WithAll(scopes) if scopes.is_empty() => Some("any key".to_owned()),
-            Keys::WithAll(scopes) => {
-                Some(named("scope", scopes.iter().map(Scope::as_str), " and "))
-            }
-        };
+        let keys = self.keys.as_ref().map(|scopes| match scopes.is_empty() {
+            true => "any key".to_owned(),
+            false => named("scope", scopes.iter().map(Scope::as_str), " and "),
+        });
         let users = match &self.users {
             Users::Any => Some("any user".to_owned()),
             Users::WithOneOf(roles) if roles.is_empty() => None,

@@ -1,9 +1,9 @@
 //! The `WWW-Authenticate` header (C30).
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 use crate::{
-    authenticator::{Challenge, Rejection},
+    authenticator::{Rejection, RejectionKind},
     principal::Scope,
 };
 
@@ -13,10 +13,9 @@ const INVALID_TOKEN: HeaderValue =
 
 /// Returns the challenge of the rejection, if its kind has one.
 pub(super) fn of(rejection: &Rejection) -> Option<HeaderValue> {
-    Some(match rejection.kind().answer().challenge? {
-        Challenge::Plain => PLAIN,
-        Challenge::InvalidToken => INVALID_TOKEN,
-        Challenge::InsufficientScope => {
+    Some(match rejection.kind() {
+        RejectionKind::InvalidApiKey | RejectionKind::InvalidSessionToken => INVALID_TOKEN,
+        RejectionKind::InsufficientScope => {
             let scopes = rejection.required_scopes().iter().map(Scope::as_str);
             let scopes: Vec<_> = scopes.collect();
             let mut value = r#"Bearer realm="coverbase", error="insufficient_scope""#.to_owned();
@@ -26,18 +25,31 @@ pub(super) fn of(rejection: &Rejection) -> Option<HeaderValue> {
             // A scope consists of visible ASCII without quotes, so it always fits a header.
             HeaderValue::try_from(value).unwrap_or(PLAIN)
         }
+        kind if kind.status() == StatusCode::UNAUTHORIZED => PLAIN,
+        _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{key_store::KeyRecord, requirement::Requirement};
+    use crate::{
+        authenticator::rejection::tests::ALL, key_store::KeyRecord, requirement::Requirement,
+    };
 
     fn challenge(requirement: Requirement) -> String {
         let key = KeyRecord::new("ak_1", "org_acme").into_principal();
         let rejection = requirement.check(&key).unwrap_err();
         of(&rejection).unwrap().to_str().unwrap().to_owned()
+    }
+
+    // C30
+    #[test]
+    fn every_401_and_insufficient_scope_have_a_challenge() {
+        for kind in ALL {
+            let is_challenged = kind.status() == 401 || kind == RejectionKind::InsufficientScope;
+            assert_eq!(of(&kind.into()).is_some(), is_challenged, "{kind:?}");
+        }
     }
 
     // C30, RFC 6750 §3

@@ -38,7 +38,7 @@ impl GrpcStatus {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(
             GRPC_STATUS,
-            HeaderValue::from(u16::from(answer.grpc_status)),
+            u16::from(rejection.kind().grpc_status()).into(),
         );
         headers.insert(ERROR_CODE, HeaderValue::from_static(answer.name));
         let message = utf8_percent_encode(answer.message, MESSAGE).to_string();

@@ -16,7 +16,7 @@ use http::{
 
 pub(crate) use self::{
     grpc::{ERROR_CODE, GrpcStatus, is_grpc},
-    render::{JsonEnvelope, Render, Renderer},
+    render::{JsonEnvelope, Render},
 };
 use crate::{
     authenticator::{Rejection, RejectionKind},
@@ -25,7 +25,7 @@ use crate::{
 
 /// Logs the rejection of `request` and returns its answer.
 pub(crate) fn respond(
-    renderer: &Renderer,
+    render: &dyn Render,
     rejection: Rejection,
     request: &Parts,
 ) -> Response<Bytes> {
@@ -33,7 +33,7 @@ pub(crate) fn respond(
     let mut response = if is_grpc(request) {
         GrpcStatus::new().render(&rejection, request)
     } else {
-        renderer.render(&rejection, request)
+        render.render(&rejection, request)
     };
     complete(&mut response, rejection);
     response
@@ -41,7 +41,7 @@ pub(crate) fn respond(
 
 /// Returns the contract's envelope for a rejection that is no longer beside its request.
 pub(crate) fn envelope(rejection: Rejection) -> Response<Bytes> {
-    let mut response = if rejection.is_of_grpc() {
+    let mut response = if rejection.is_of_grpc {
         GrpcStatus::new().answer(&rejection)
     } else {
         JsonEnvelope::new().answer(&rejection)
@@ -54,7 +54,7 @@ pub(crate) fn envelope(rejection: Rejection) -> Response<Bytes> {
 pub(crate) fn log(rejection: &Rejection, request: &Parts) {
     telemetry::rejected(&telemetry::Rejected {
         name: rejection.kind().answer().name,
-        reason: rejection.reason(),
+        reason: rejection.reason,
         #[cfg(feature = "metrics")]
         credential: rejection.credential().as_str(),
         principal: rejection

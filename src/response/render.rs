@@ -1,6 +1,6 @@
 //! Renderers: from a [`Rejection`] to status, headers and body.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
@@ -86,8 +86,13 @@ impl Render for JsonEnvelope {
 
 impl JsonEnvelope {
     pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
-        let body = Bytes::from_static(rejection.kind().answer().json.as_bytes());
-        respond_with(self.status(rejection.kind()), "application/json", body)
+        let kind = rejection.kind();
+        let detail = match kind.code() {
+            Some(code) => json!({"code": code, "message": kind.message()}),
+            None => json!(kind.message()),
+        };
+        let body = json!({"detail": detail}).to_string().into();
+        respond_with(self.status(kind), "application/json", body)
     }
 }
 
@@ -97,26 +102,6 @@ fn respond_with(status: StatusCode, content_type: &'static str, body: Bytes) -> 
     let content_type = HeaderValue::from_static(content_type);
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
-}
-
-/// The renderer of a layer.
-#[derive(Debug, Clone)]
-pub(crate) struct Renderer(Arc<dyn Render>);
-
-impl Renderer {
-    pub(crate) fn new(render: impl Render) -> Self {
-        Self(Arc::new(render))
-    }
-
-    pub(crate) fn render(&self, rejection: &Rejection, request: &Parts) -> Response<Bytes> {
-        self.0.render(rejection, request)
-    }
-}
-
-impl Default for Renderer {
-    fn default() -> Self {
-        Self::new(JsonEnvelope::new())
-    }
 }
 
 /// Writes problem details (RFC 9457, `application/problem+json`), with the contract's code as a member `code`.
@@ -140,7 +125,7 @@ impl Render for ProblemJson {
             "status": answer.status.as_u16(),
             "detail": answer.message,
         });
-        if let (Some(code), Some(members)) = (answer.code, problem.as_object_mut()) {
+        if let (Some(code), Some(members)) = (rejection.kind().code(), problem.as_object_mut()) {
             members.insert("code".to_owned(), code.into());
         }
         let body = problem.to_string().into();

@@ -6,16 +6,14 @@
     reason = "these are tests, and a panic is how one fails"
 )]
 
-use serde_json::{Value, json};
-
 use crate::{
     audit::{
-        AuditEventType, AuditQuery, AuditRecord, AuditRecordId, AuditStore,
+        AuditQuery, AuditRecord, AuditRecordId, AuditStore,
         call::{ApiCall, Outcome},
-        change::{Change, FieldChange, Target},
+        change::Change,
     },
     key_store::KeyRecord,
-    principal::Principal,
+    principal::{Principal, Scope},
 };
 
 /// 2023-11-14T22:13:20Z
@@ -152,7 +150,7 @@ impl<S: AuditStore> Log<S> {
         };
         self.assert_all(search("/v1/reports/17:"), &self.acme[17..18])
             .await;
-        self.assert_all(search(r#""c%i_\" created"#), &self.acme[250..])
+        self.assert_all(search(r#""c%i_\\" created"#), &self.acme[250..])
             .await;
         self.assert_all(search("%"), &self.acme[250..]).await;
         self.assert_all(search("c_i"), &[]).await;
@@ -194,22 +192,11 @@ fn call(org_id: &str, n: u64) -> AuditRecord {
 }
 
 fn change(org_id: &str, unix_seconds: u64) -> AuditRecord {
-    let change = Change {
-        event_type: AuditEventType::IntegrationAdded,
-        target: Target::ApiKey {
-            id: "ak_new".to_owned(),
-            name: r"C%i_\".to_owned(),
-        },
-        summary: r#"API key "C%i_\" created"#.to_owned(),
-        fields: vec![FieldChange {
-            field: "scopes",
-            old: Value::Null,
-            new: json!(["audit:read"]),
-        }],
-        reason: None,
-    };
+    let key = KeyRecord::new("ak_new", org_id)
+        .with_name(r"C%i_\")
+        .with_scopes([Scope::AUDIT_READ]);
     let id = AuditRecordId::at(unix_seconds * 1000);
-    AuditRecord::of_change(id, key_of(org_id), change)
+    AuditRecord::of_change(id, key_of(org_id), Change::creation(&key))
 }
 
 fn key_of(org_id: &str) -> Principal {

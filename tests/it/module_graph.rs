@@ -8,10 +8,11 @@ use std::{
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The folders (and single files) of `src`, lowest first. Each imports only from those before it.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "backoff",
     "clock",
     "json",
+    "invalid_field",
     "credential",
     "telemetry",
     "client_ip",
