@@ -190,7 +190,7 @@ impl JwtVerifier {
         if claims::issuer(&claims)? != issuer.name {
             return Err(UNKNOWN_ISSUER.into());
         }
-        Ok((issuer.rules.session(&claims)?, keys))
+        Ok((issuer.session(&claims)?, keys))
     }
 
     /// Returns the issuer whose keys verify the token. The payload is read only if there are several (T2).
