@@ -8,17 +8,14 @@
     allow(dead_code, reason = "request bodies use a part of it")
 )]
 
-use std::{
-    borrow::Cow,
-    cell::Cell,
-    collections::{BTreeMap, btree_map::Entry},
-    fmt,
-};
+use std::{borrow::Cow, cell::Cell, fmt};
 
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
+pub(crate) use serde_json::Value;
+use serde_json::{Map, Number, map::Entry};
 
 /// Why a text is rejected. The message never quotes the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +28,8 @@ pub(crate) enum JsonError {
     DuplicateName,
 }
 
-/// Reads one JSON object that fills `json`. Strings without escapes are borrowed from it.
-pub(crate) fn parse_object(json: &[u8]) -> Result<Object<'_>, JsonError> {
+/// Reads one JSON object that fills `json`.
+pub(crate) fn parse_object(json: &[u8]) -> Result<Object, JsonError> {
     let has_duplicate = Cell::new(false);
     let reader = Reader {
         json,
@@ -48,70 +45,7 @@ pub(crate) fn parse_object(json: &[u8]) -> Result<Object<'_>, JsonError> {
 }
 
 /// The members of one object by their unescaped names.
-pub(crate) type Object<'a> = BTreeMap<Cow<'a, str>, Value<'a>>;
-
-/// One value.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value<'a> {
-    Null,
-    Bool(bool),
-    Number(Number),
-    String(Cow<'a, str>),
-    Array(Vec<Self>),
-    Object(Object<'a>),
-}
-
-impl<'a> Value<'a> {
-    pub(crate) fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::String(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn as_number(&self) -> Option<Number> {
-        match self {
-            Self::Number(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn as_object(&self) -> Option<&Object<'a>> {
-        match self {
-            Self::Object(object) => Some(object),
-            _ => None,
-        }
-    }
-}
-
-/// A finite number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Number {
-    /// Written without fraction and exponent, and in the range of `i64`.
-    Integer(i64),
-    Float(f64),
-}
-
-impl Number {
-    pub(crate) fn as_i64(self) -> Option<i64> {
-        match self {
-            Self::Integer(number) => Some(number),
-            Self::Float(_) => None,
-        }
-    }
-
-    pub(crate) fn as_f64(self) -> f64 {
-        match self {
-            Self::Integer(number) => number as f64,
-            Self::Float(number) => number,
-        }
-    }
-
-    /// The number if it is whole, however it is written: `60`, `60.0`, `6e1`.
-    pub(crate) fn as_whole(self) -> Option<f64> {
-        Some(self.as_f64()).filter(|number| number.fract() == 0.0)
-    }
-}
+pub(crate) type Object = Map<String, Value>;
 
 /// The name under which serde_json presents a number as an object when its feature `arbitrary_precision` is on.
 const NUMBER: &str = "$serde_json::private::Number";
@@ -136,9 +70,9 @@ impl Reader<'_, '_> {
 }
 
 impl<'de> DeserializeSeed<'de> for Reader<'_, 'de> {
-    type Value = Value<'de>;
+    type Value = Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
@@ -149,42 +83,37 @@ impl<'de> DeserializeSeed<'de> for Reader<'_, 'de> {
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Visitor<'de> for Reader<'_, 'de> {
-    type Value = Value<'de>;
+    type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
         Ok(Value::Bool(value))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
-        Ok(Value::Number(Number::Integer(number)))
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
-        let number = i64::try_from(number).map_or(Number::Float(number as f64), Number::Integer);
-        Ok(Value::Number(number))
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
-        Ok(Value::Number(Number::Float(number)))
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
-        Ok(Value::String(Cow::Borrowed(text)))
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
-        Ok(Value::String(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
         while let Some(item) = items.next_element_seed(self)? {
             array.push(item);
@@ -192,16 +121,16 @@ impl<'de> Visitor<'de> for Reader<'_, 'de> {
         Ok(Value::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Object::new();
         while let Some(name) = members.next_key()? {
             if self.is_mark(&name) {
                 let number = members.next_value::<String>()?.parse();
-                let number = number.ok().filter(|number: &f64| number.is_finite());
+                let number = number.ok().and_then(Number::from_f64);
                 let number = number.ok_or_else(|| A::Error::custom("a number out of range"))?;
-                return self.visit_f64(number);
+                return Ok(Value::Number(number));
             }
-            match object.entry(name.0) {
+            match object.entry(name.0.into_owned()) {
                 Entry::Vacant(place) => place.insert(members.next_value_seed(self)?),
                 Entry::Occupied(_) => {
                     self.has_duplicate.set(true);

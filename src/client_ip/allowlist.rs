@@ -6,8 +6,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 /// A set of IPv4 and IPv6 networks. The empty set restricts nothing (`C22`).
 ///
-/// An allowlist is immutable, has the size of a pointer and is cheap to clone. Its networks are compiled to sorted ranges
-/// when it is built: a lookup takes O(log n) and allocates nothing.
+/// An allowlist is immutable, has the size of a pointer and is cheap to clone. Its networks are sorted when it is
+/// built: a lookup takes O(log n) and allocates nothing.
 ///
 /// A network of one family contains no address of the other: `0.0.0.0/0` contains no IPv6 address, and `::/0` no IPv4
 /// address. An IPv4-mapped IPv6 address (`::ffff:203.0.113.7`) is the IPv4 address, both in the list and in a request
@@ -35,8 +35,8 @@ pub struct IpAllowlist(
 #[derive(PartialEq, Eq, Hash)]
 struct Compiled {
     networks: Box<[IpNet]>,
-    v4: Box<[(u32, u32)]>,
-    v6: Box<[(u128, u128)]>,
+    /// The networks that no other contains, sorted.
+    outermost: Box<[IpNet]>,
 }
 
 impl IpAllowlist {
@@ -91,13 +91,11 @@ impl IpAllowlist {
     /// is [`permits`](Self::permits).
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        let Some(compiled) = &self.0 else {
-            return false;
-        };
-        match address.to_canonical() {
-            IpAddr::V4(address) => covers(&compiled.v4, address.into()),
-            IpAddr::V6(address) => covers(&compiled.v6, address.into()),
-        }
+        let address = address.to_canonical();
+        let outermost = self.0.as_ref().map_or(&[][..], |list| &list.outermost);
+        let after = outermost.partition_point(|network| network.addr() <= address);
+        let nearest = after.checked_sub(1).and_then(|at| outermost.get(at));
+        nearest.is_some_and(|network| network.contains(&address))
     }
 
     /// Returns whether a request from `client_ip` is admitted: always if the list is empty (`C22`), and otherwise if a
@@ -144,7 +142,15 @@ impl FromIterator<IpNet> for IpAllowlist {
             .map(|network| unmapped(network.trunc()))
             .filter(|network| seen.insert(*network))
             .collect();
-        Self((!networks.is_empty()).then(|| Arc::new(Compiled::new(networks))))
+        let mut outermost = networks.to_vec();
+        outermost.sort_unstable();
+        // Two networks nest or are disjoint, and the outer one sorts first.
+        outermost.dedup_by(|inner, outer| outer.contains(&*inner));
+        let compiled = Compiled {
+            networks,
+            outermost: outermost.into(),
+        };
+        Self((!compiled.networks.is_empty()).then(|| Arc::new(compiled)))
     }
 }
 
@@ -181,44 +187,6 @@ impl InvalidCidr {
     pub fn value(&self) -> &str {
         &self.value
     }
-}
-
-impl Compiled {
-    fn new(networks: Box<[IpNet]>) -> Self {
-        let mut v4 = Vec::new();
-        let mut v6 = Vec::new();
-        for network in &networks {
-            match network {
-                IpNet::V4(net) => v4.push((net.network().into(), net.broadcast().into())),
-                IpNet::V6(net) => v6.push((net.network().into(), net.broadcast().into())),
-            }
-        }
-        Self {
-            v4: merge(v4, |last: u32| last.checked_add(1)),
-            v6: merge(v6, |last: u128| last.checked_add(1)),
-            networks,
-        }
-    }
-}
-
-/// Returns the ranges sorted, those that overlap or adjoin merged into one. A range is a first and a last address.
-fn merge<T: Copy + Ord>(mut ranges: Vec<(T, T)>, next: fn(T) -> Option<T>) -> Box<[(T, T)]> {
-    ranges.sort_unstable();
-    ranges.dedup_by(|&mut (first, last), (_, merged_last)| {
-        // The last address of the family has no next one, and no range begins after it.
-        let adjoins = next(*merged_last).is_none_or(|next| first <= next);
-        if adjoins {
-            *merged_last = last.max(*merged_last);
-        }
-        adjoins
-    });
-    ranges.into_boxed_slice()
-}
-
-fn covers<T: Copy + Ord>(ranges: &[(T, T)], address: T) -> bool {
-    let after = ranges.partition_point(|&(first, _)| first <= address);
-    let nearest = after.checked_sub(1).and_then(|at| ranges.get(at));
-    nearest.is_some_and(|&(_, last)| address <= last)
 }
 
 /// Parses the address with std, since ipnet accepts leading zeros.

@@ -11,7 +11,7 @@ use super::{
 const RANDOM_LEN: usize = 22;
 
 /// The public id of an API key, such as `ak_6sLyzf0Xz0Cq`: random, and not derived from the secret (`C38`).
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Arc<str>);
 
 impl KeyId {
@@ -44,11 +44,5 @@ impl From<String> for KeyId {
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyId({:?})", &*self.0)
     }
 }

@@ -9,13 +9,19 @@ fn each_kind_of_value_is_read() {
                "t":true, "f2":false, "n":null, "a":[1,[],{}], "o":{"x":{"y":"z"}} } "#,
     )
     .unwrap();
-    let number = |name| object.get(name).and_then(Value::as_number).unwrap();
+    let number = |name| object.get(name).unwrap();
     assert_eq!(object.get("s").and_then(Value::as_str), Some("ab\n"));
-    assert_eq!(number("u").as_f64(), u64::MAX as f64);
+    assert_eq!(number("u").as_f64(), Some(u64::MAX as f64));
     assert_eq!(number("i").as_i64(), Some(-5));
-    assert_eq!((number("f").as_i64(), number("f").as_f64()), (None, 1.5));
-    assert_eq!((number("z").as_i64(), number("z").as_f64()), (Some(0), 0.0));
-    assert_eq!(number("big").as_f64(), 1e300);
+    assert_eq!(
+        (number("f").as_i64(), number("f").as_f64()),
+        (None, Some(1.5))
+    );
+    assert_eq!(
+        (number("z").as_i64(), number("z").as_f64()),
+        (Some(0), Some(0.0))
+    );
+    assert_eq!(number("big").as_f64(), Some(1e300));
     assert_eq!(object.get("t"), Some(&Value::Bool(true)));
     assert_eq!(object.get("f2"), Some(&Value::Bool(false)));
     assert_eq!(object.get("n"), Some(&Value::Null));
@@ -29,29 +35,25 @@ fn each_kind_of_value_is_read() {
 // The same numbers are read with `arbitrary_precision` and without.
 #[test]
 fn number_is_integer_or_finite_float() {
-    for (text, expected) in [
-        ("0", Number::Integer(0)),
-        ("-7", Number::Integer(-7)),
-        ("9223372036854775807", Number::Integer(i64::MAX)),
-        ("-9223372036854775808", Number::Integer(i64::MIN)),
-        (
-            "9223372036854775808",
-            Number::Float(9_223_372_036_854_775_808.0),
-        ),
-        ("99999999999999999999", Number::Float(1e20)),
-        ("-99999999999999999999", Number::Float(-1e20)),
-        ("-0", Number::Float(0.0)),
-        ("1.5", Number::Float(1.5)),
-        ("60.0", Number::Float(60.0)),
-        ("6e1", Number::Float(60.0)),
-        ("6E+1", Number::Float(60.0)),
-        ("1e-400", Number::Float(0.0)),
+    for (text, integer, float) in [
+        ("0", Some(0), 0.0),
+        ("-7", Some(-7), -7.0),
+        ("9223372036854775807", Some(i64::MAX), i64::MAX as f64),
+        ("-9223372036854775808", Some(i64::MIN), i64::MIN as f64),
+        ("9223372036854775808", None, 9_223_372_036_854_775_808.0),
+        ("99999999999999999999", None, 1e20),
+        ("-99999999999999999999", None, -1e20),
+        ("-0", None, 0.0),
+        ("1.5", None, 1.5),
+        ("60.0", None, 60.0),
+        ("6e1", None, 60.0),
+        ("6E+1", None, 60.0),
+        ("1e-400", None, 0.0),
     ] {
         let json = format!("{{\"n\":{text}}}");
         let object = parse_object(json.as_bytes()).unwrap();
-        assert_eq!(object["n"], Value::Number(expected), "{text}");
-        let is_whole = expected.as_f64().fract() == 0.0;
-        assert_eq!(expected.as_whole().is_some(), is_whole, "{text}");
+        let number = (object["n"].as_i64(), object["n"].as_f64());
+        assert_eq!(number, (integer, Some(float)), "{text}");
     }
 }
 
@@ -72,14 +74,6 @@ fn duplicate_name_is_rejected_at_every_depth_and_in_every_spelling() {
         );
     }
     assert!(parse_object(br#"{"a":{"a":[{"a":1},{"a":2}]},"A":1}"#).is_ok());
-}
-
-#[test]
-fn string_without_escapes_is_borrowed() {
-    let object = parse_object(br#"{"a":"\u0062","c":"d"}"#).unwrap();
-    assert!(object.keys().all(|name| matches!(name, Cow::Borrowed(_))));
-    assert!(matches!(&object["c"], Value::String(Cow::Borrowed("d"))));
-    assert_eq!(object["a"].as_str(), Some("b"));
 }
 
 // T3
@@ -153,7 +147,7 @@ fn object_is_never_read_as_a_number() {
             let inner = object["exp"].as_object().unwrap();
             assert_eq!(inner.len(), 1, "{json}");
             assert_eq!(
-                inner.values().all(|value| value.as_number().is_some()),
+                inner.values().all(|value| value.is_number()),
                 !value.starts_with(['"', '{'])
             );
         }
@@ -227,29 +221,24 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 /// Whether serde_json has read the same value.
-fn is_same(ours: &Value<'_>, theirs: &serde_json::Value) -> bool {
+fn is_same(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
-        (Value::Null, serde_json::Value::Null) => true,
-        (Value::Bool(ours), serde_json::Value::Bool(theirs)) => ours == theirs,
-        (Value::Number(ours), serde_json::Value::Number(theirs)) => {
+        (Value::Number(ours), Value::Number(theirs)) => {
             // With `arbitrary_precision` serde_json reads `-0` as an integer.
             let same_integer = |integer| theirs.as_i64() == Some(integer);
-            ours.as_i64().is_none_or(same_integer) && Some(ours.as_f64()) == theirs.as_f64()
+            ours.as_i64().is_none_or(same_integer) && ours.as_f64() == theirs.as_f64()
         }
-        (Value::String(ours), serde_json::Value::String(theirs)) => ours == theirs,
-        (Value::Array(ours), serde_json::Value::Array(theirs)) => {
+        (Value::Array(ours), Value::Array(theirs)) => {
             let mut pairs = ours.iter().zip(theirs);
             ours.len() == theirs.len() && pairs.all(|(ours, theirs)| is_same(ours, theirs))
         }
-        (Value::Object(ours), serde_json::Value::Object(theirs)) => {
-            let same = |(name, ours): (&Cow<'_, str>, _)| {
-                theirs
-                    .get(&**name)
-                    .is_some_and(|theirs| is_same(ours, theirs))
+        (Value::Object(ours), Value::Object(theirs)) => {
+            let same = |(name, ours): (&String, _)| {
+                theirs.get(name).is_some_and(|theirs| is_same(ours, theirs))
             };
             ours.len() == theirs.len() && ours.iter().all(same)
         }
-        _ => false,
+        _ => ours == theirs,
     }
 }
 

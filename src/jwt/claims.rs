@@ -1,6 +1,8 @@
 //! The claims that every token must have (C13, C14), in any issuer's form.
 
-use super::{membership::Mapping, rejection::Reason};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{issuer::Issuer, membership::Claims, rejection::Reason};
 use crate::{
     json::{Object, Value},
     principal::Principal,
@@ -8,14 +10,6 @@ use crate::{
 
 /// The last second of the year 9999. A later date is usually one in milliseconds.
 const LAST_SECOND: i64 = 253_402_300_799;
-
-/// The rules of one issuer. A list that is configured and empty accepts no token.
-#[derive(Clone, Debug)]
-pub(crate) struct ClaimRules {
-    pub(crate) authorized_parties: Option<Vec<String>>,
-    pub(crate) audiences: Option<Vec<String>>,
-    pub(crate) mapping: Mapping,
-}
 
 /// What a verified token says, except whether it is valid now.
 #[derive(Clone, Debug)]
@@ -48,9 +42,9 @@ impl Session {
     }
 }
 
-impl ClaimRules {
+impl Issuer {
     /// Returns the session that the claims describe.
-    pub(crate) fn session(&self, claims: &Object<'_>) -> Result<Session, Reason> {
+    pub(crate) fn session(&self, claims: &Object) -> Result<Session, Reason> {
         let subject = text(claims, "sub", "`sub` is not a non-empty string")?;
         reject_other_tokens(claims, subject)?;
         let expires_at = date(claims, "exp", "`exp` is not a date up to 9999")?;
@@ -60,15 +54,25 @@ impl ClaimRules {
         self.check_party(claims)?;
         self.check_audience(claims)?;
         Ok(Session {
-            principal: self.mapping.principal(claims, subject)?,
+            principal: self.principal(claims, subject)?,
             expires_at,
             not_before,
             issued_at,
         })
     }
 
+    /// Returns the user `user_id`. A token whose mapping panics is rejected (T19).
+    fn principal(&self, claims: &Object, user_id: &str) -> Result<Principal, Reason> {
+        let principal = || {
+            let membership = (self.mapping)(&Claims(claims)).map_err(|invalid| invalid.0)?;
+            membership.into_principal(user_id)
+        };
+        catch_unwind(AssertUnwindSafe(principal))
+            .unwrap_or(Err("the mapping of the claims panicked"))
+    }
+
     /// C14: `azp`.
-    fn check_party(&self, claims: &Object<'_>) -> Result<(), Reason> {
+    fn check_party(&self, claims: &Object) -> Result<(), Reason> {
         let party = string(claims, "azp", "`azp` is not a string")?;
         let Some(parties) = &self.authorized_parties else {
             return Ok(());
@@ -82,7 +86,7 @@ impl ClaimRules {
     }
 
     /// C14: `aud`, a string or an array of strings (RFC 7519 §4.1.3).
-    fn check_audience(&self, claims: &Object<'_>) -> Result<(), Reason> {
+    fn check_audience(&self, claims: &Object) -> Result<(), Reason> {
         let audiences = match claims.get("aud") {
             None if self.audiences.is_none() => return Ok(()),
             None => return Err("`aud` is missing"),
@@ -103,12 +107,12 @@ impl ClaimRules {
 }
 
 /// Returns `iss` (C13).
-pub(crate) fn issuer<'a>(claims: &'a Object<'_>) -> Result<&'a str, Reason> {
+pub(crate) fn issuer<'a>(claims: &'a Object) -> Result<&'a str, Reason> {
     text(claims, "iss", "`iss` is not a non-empty string")
 }
 
 /// Rejects other kinds of token that Clerk signs with the same keys.
-fn reject_other_tokens(claims: &Object<'_>, subject: &str) -> Result<(), Reason> {
+fn reject_other_tokens(claims: &Object, subject: &str) -> Result<(), Reason> {
     let id = string(claims, "jti", "`jti` is not a string")?.unwrap_or_default();
     if subject.starts_with("mch_") || id.starts_with("mt_") {
         Err("a machine token, not a session token")
@@ -121,7 +125,7 @@ fn reject_other_tokens(claims: &Object<'_>, subject: &str) -> Result<(), Reason>
 
 /// An optional claim. If present it must be a string, and not `null`.
 pub(crate) fn string<'a>(
-    claims: &'a Object<'_>,
+    claims: &'a Object,
     name: &str,
     reason: Reason,
 ) -> Result<Option<&'a str>, Reason> {
@@ -130,11 +134,7 @@ pub(crate) fn string<'a>(
 }
 
 /// A required claim: a string that is not empty.
-pub(crate) fn text<'a>(
-    claims: &'a Object<'_>,
-    name: &str,
-    reason: Reason,
-) -> Result<&'a str, Reason> {
+pub(crate) fn text<'a>(claims: &'a Object, name: &str, reason: Reason) -> Result<&'a str, Reason> {
     string(claims, name, reason)?
         .filter(|text| !text.is_empty())
         .ok_or(reason)
@@ -142,15 +142,13 @@ pub(crate) fn text<'a>(
 
 /// A `NumericDate` (RFC 7519 §2), a fraction of a second rounded up. Rounding changes no decision: for a whole second `t`,
 /// `t >= date` if and only if `t >= ceil(date)`.
-fn date(claims: &Object<'_>, name: &str, reason: Reason) -> Result<Option<i64>, Reason> {
+fn date(claims: &Object, name: &str, reason: Reason) -> Result<Option<i64>, Reason> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
-    let number = value.as_number().ok_or(reason)?;
+    let number = value.as_f64().ok_or(reason)?;
     // The cast saturates.
-    let seconds = number
-        .as_i64()
-        .unwrap_or_else(|| number.as_f64().ceil() as i64);
+    let seconds = value.as_i64().unwrap_or(number.ceil() as i64);
     if seconds <= LAST_SECOND {
         Ok(Some(seconds))
     } else {

@@ -3,23 +3,18 @@
 use super::{
     claims::{string, text},
     membership::{Claims, InvalidClaim, Membership},
-    rejection::Reason,
 };
 use crate::{json::Value, principal::Role};
 
 /// Reads the membership in the version that `v` states. The claims of the other version are ignored.
 pub(crate) fn membership(claims: &Claims<'_>) -> Result<Membership, InvalidClaim> {
-    read(claims).map_err(InvalidClaim::new)
-}
-
-fn read(claims: &Claims<'_>) -> Result<Membership, Reason> {
-    let claims = claims.as_object();
+    let claims = claims.0;
     let session_id = text(claims, "sid", "`sid` is not a non-empty string")?;
     let status = string(claims, "sts", "`sts` is not a string")?;
     if !matches!(status, None | Some("active")) {
-        return Err("`sts` is not `active`");
+        return Err("`sts` is not `active`".into());
     }
-    let version = claims.get("v").map(|version| version.as_number()?.as_i64());
+    let version = claims.get("v").map(Value::as_i64);
     let (id, role, slug) = match version {
         None | Some(Some(1)) => (
             text(claims, "org_id", "`org_id` is not a non-empty string")?,
@@ -35,7 +30,7 @@ fn read(claims: &Claims<'_>) -> Result<Membership, Reason> {
                 string(organization, "slg", "`o.slg` is not a string")?,
             )
         }
-        Some(_) => return Err("`v` is neither 1 nor 2"),
+        Some(_) => return Err("`v` is neither 1 nor 2".into()),
     };
     // An empty role is no role.
     let role = role.filter(|role| !matches!(*role, "" | "org:"));
@@ -66,10 +61,8 @@ mod tests {
     fn read(claims: &Value) -> Result<Principal, InvalidClaim> {
         let claims = claims.to_string();
         let claims = parse_object(claims.as_bytes()).unwrap();
-        let membership = membership(&Claims::new(&claims))?;
-        membership
-            .into_principal("user_1")
-            .map_err(InvalidClaim::new)
+        let membership = membership(&Claims(&claims))?;
+        Ok(membership.into_principal("user_1")?)
     }
 
     /// A version 1 token with one claim replaced.

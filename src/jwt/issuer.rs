@@ -1,8 +1,9 @@
+use std::{fmt, sync::Arc};
+
 use super::{
-    claims::ClaimRules,
     clerk,
     keys::key_set::KeySet,
-    membership::{Claims, InvalidClaim, Mapping, Membership},
+    membership::{Claims, InvalidClaim, Membership},
 };
 
 /// An issuer of tokens: its name, its keys and its claim rules.
@@ -23,13 +24,17 @@ use super::{
 ///     });
 /// let verifier = JwtVerifier::new("https://clerk.example.com", KeySet::unavailable()).with_issuer(partner);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Issuer {
     pub(crate) name: String,
     pub(crate) key_set: KeySet,
-    pub(crate) rules: ClaimRules,
+    pub(crate) authorized_parties: Option<Vec<String>>,
+    pub(crate) audiences: Option<Vec<String>>,
+    pub(crate) mapping: Arc<Mapping>,
 }
+
+type Mapping = dyn Fn(&Claims<'_>) -> Result<Membership, InvalidClaim> + Send + Sync;
 
 impl Issuer {
     /// An issuer of Clerk's session tokens (C15) whose `iss` equals `name`, signed by a key of `key_set`. An empty `name`
@@ -38,11 +43,9 @@ impl Issuer {
         Self {
             name: name.into(),
             key_set,
-            rules: ClaimRules {
-                authorized_parties: None,
-                audiences: None,
-                mapping: Mapping::new(clerk::membership),
-            },
+            authorized_parties: None,
+            audiences: None,
+            mapping: Arc::new(clerk::membership),
         }
     }
 
@@ -53,7 +56,7 @@ impl Issuer {
         mut self,
         parties: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.rules.authorized_parties = Some(parties.into_iter().map(Into::into).collect());
+        self.authorized_parties = Some(parties.into_iter().map(Into::into).collect());
         self
     }
 
@@ -64,7 +67,7 @@ impl Issuer {
         mut self,
         audiences: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        self.rules.audiences = Some(audiences.into_iter().map(Into::into).collect());
+        self.audiences = Some(audiences.into_iter().map(Into::into).collect());
         self
     }
 
@@ -74,9 +77,9 @@ impl Issuer {
     /// `nbf`, `iat`, `azp` and `aud` have been checked before (C13, C14); Clerk's `sid` and `sts` have not.
     ///
     /// ```
-    /// # use coverbase_auth::{Issuer, KeySet, jwt::{InvalidClaim, Membership}};
+    /// # use coverbase_auth::{Issuer, KeySet, jwt::Membership};
     /// let issuer = Issuer::new("https://id.example.com", KeySet::unavailable()).with_claims(|claims| {
-    ///     let tenant = claims.object("tenant")?.ok_or(InvalidClaim::new("no tenant"))?;
+    ///     let tenant = claims.object("tenant")?.ok_or("no tenant")?;
     ///     Ok(Membership::new(tenant.required_string("id")?))
     /// });
     /// ```
@@ -84,8 +87,18 @@ impl Issuer {
         mut self,
         membership: impl Fn(&Claims<'_>) -> Result<Membership, InvalidClaim> + Send + Sync + 'static,
     ) -> Self {
-        self.rules.mapping = Mapping::new(membership);
+        self.mapping = Arc::new(membership);
         self
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Issuer")
+            .field("name", &self.name)
+            .field("key_set", &self.key_set)
+            .finish_non_exhaustive()
     }
 }
 
@@ -161,7 +174,7 @@ mod tests {
         let token = foreign().without_claim("tenant").sign();
         assert_eq!(
             reason(&verifier, &token),
-            "a required claim is absent or empty"
+            "a required claim is not a non-empty string"
         );
         let token = foreign().without_claim("aud").sign();
         assert_eq!(reason(&verifier, &token), "`aud` is missing");

@@ -1,12 +1,8 @@
 //! How the claims of a token map to a member of an organization: the part of a token that differs between issuers.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::fmt;
 
-use super::rejection::Reason;
+use super::{claims, rejection::Reason};
 use crate::{
     json::{Object, Value},
     principal::{OrgId, Principal, Role, Scopes, UserIdentity},
@@ -26,65 +22,58 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Membership {
-    org_id: OrgId,
-    org_slug: Option<Box<str>>,
-    role: Option<Role>,
-    session_id: Option<Box<str>>,
-    scopes: Scopes,
-}
+pub struct Membership(
+    /// Without the id of the user.
+    UserIdentity,
+);
 
 impl Membership {
     /// A member of the organization `org_id`, without a role (C15). A token is rejected if `org_id` is empty.
     pub fn new(org_id: impl Into<OrgId>) -> Self {
-        Self {
+        Self(UserIdentity {
             org_id: org_id.into(),
             org_slug: None,
+            user_id: Box::default(),
             role: None,
             session_id: None,
             scopes: Scopes::new(),
-        }
+        })
     }
 
     /// Sets the short name of the organization.
-    pub fn with_org_slug<'s>(self, slug: impl Into<Option<&'s str>>) -> Self {
-        let org_slug = slug.into().map(Box::from);
-        Self { org_slug, ..self }
+    pub fn with_org_slug<'s>(mut self, slug: impl Into<Option<&'s str>>) -> Self {
+        self.0.org_slug = slug.into().map(Box::from);
+        self
     }
 
     /// Sets the role of the user in the organization, which requirements check (C18).
-    pub fn with_role(self, role: impl Into<Option<Role>>) -> Self {
-        let role = role.into();
-        Self { role, ..self }
+    pub fn with_role(mut self, role: impl Into<Option<Role>>) -> Self {
+        self.0.role = role.into();
+        self
     }
 
     /// Sets the id of the session.
-    pub fn with_session_id<'s>(self, id: impl Into<Option<&'s str>>) -> Self {
-        let session_id = id.into().map(Box::from);
-        Self { session_id, ..self }
+    pub fn with_session_id<'s>(mut self, id: impl Into<Option<&'s str>>) -> Self {
+        self.0.session_id = id.into().map(Box::from);
+        self
     }
 
     /// Sets [`Principal::scopes`]. Requirements admit users by their role and never by these scopes (C18).
-    pub fn with_scopes(self, scopes: impl Into<Scopes>) -> Self {
-        let scopes = scopes.into();
-        Self { scopes, ..self }
+    pub fn with_scopes(mut self, scopes: impl Into<Scopes>) -> Self {
+        self.0.scopes = scopes.into();
+        self
     }
 
-    pub(crate) fn into_principal(self, user_id: &str) -> Result<Principal, Reason> {
-        if self.org_id.as_str().is_empty() {
+    pub(crate) fn into_principal(mut self, user_id: &str) -> Result<Principal, Reason> {
+        let org_id = self.0.org_id.as_str();
+        if org_id.is_empty() {
             return Err("the organization is empty");
         }
-        if !is_id(self.org_id.as_str()) || !is_id(user_id) {
+        if !is_id(org_id) || !is_id(user_id) {
             return Err("an id has more than 255 bytes, or control characters");
         }
-        Ok(Principal::user(UserIdentity {
-            org_id: self.org_id,
-            org_slug: self.org_slug,
-            user_id: user_id.into(),
-            role: self.role,
-            session_id: self.session_id,
-            scopes: self.scopes,
-        }))
+        self.0.user_id = user_id.into();
+        Ok(Principal::user(self.0))
     }
 }
 
@@ -103,7 +92,7 @@ fn is_id(id: &str) -> bool {
 ///
 /// /// `{"org": {"id": "org_acme", "role": "member"}, "scope": "audit:read"}`
 /// fn membership(claims: &Claims<'_>) -> Result<Membership, InvalidClaim> {
-///     let org = claims.object("org")?.ok_or(InvalidClaim::new("no organization"))?;
+///     let org = claims.object("org")?.ok_or("no organization")?;
 ///     Ok(Membership::new(org.required_string("id")?)
 ///         .with_role(org.string("role")?.map(Role::new))
 ///         .with_scopes(claims.scopes("scope")?))
@@ -112,26 +101,16 @@ fn is_id(id: &str) -> bool {
 /// let issuer = Issuer::new("https://id.example.com", KeySet::unavailable()).with_claims(membership);
 /// ```
 #[derive(Clone, Copy)]
-pub struct Claims<'a> {
-    claims: &'a Object<'a>,
-}
+pub struct Claims<'a>(pub(crate) &'a Object);
 
 impl<'a> Claims<'a> {
-    pub(crate) const fn new(claims: &'a Object<'a>) -> Self {
-        Self { claims }
-    }
-
-    pub(crate) const fn as_object(&self) -> &'a Object<'a> {
-        self.claims
-    }
-
     /// Returns the claim `name`, if present.
     ///
     /// # Errors
     ///
     /// If it is not a string.
     pub fn string(&self, name: &str) -> Result<Option<&'a str>, InvalidClaim> {
-        self.typed(name, Value::as_str, "a claim is not a string")
+        Ok(claims::string(self.0, name, "a claim is not a string")?)
     }
 
     /// Returns the claim `name`.
@@ -140,9 +119,8 @@ impl<'a> Claims<'a> {
     ///
     /// If it is absent, empty, or not a string.
     pub fn required_string(&self, name: &str) -> Result<&'a str, InvalidClaim> {
-        self.string(name)?
-            .filter(|text| !text.is_empty())
-            .ok_or(InvalidClaim("a required claim is absent or empty"))
+        let reason = "a required claim is not a non-empty string";
+        Ok(claims::text(self.0, name, reason)?)
     }
 
     /// Returns the members of the claim `name`, if present.
@@ -151,8 +129,10 @@ impl<'a> Claims<'a> {
     ///
     /// If it is not an object.
     pub fn object(&self, name: &str) -> Result<Option<Self>, InvalidClaim> {
-        let object = self.typed(name, Value::as_object, "a claim is not an object")?;
-        Ok(object.map(Claims::new))
+        let object = self.0.get(name).map(|claim| claim.as_object().map(Self));
+        object
+            .map(|object| object.ok_or("a claim is not an object".into()))
+            .transpose()
     }
 
     /// Returns the scopes in the claim `name`: a string of words, as in `scope` (RFC 8693 §4.2), or an array of strings. Without
@@ -162,8 +142,8 @@ impl<'a> Claims<'a> {
     ///
     /// If the claim has another type, or contains something that is not a scope (C9, RFC 6749 §3.3).
     pub fn scopes(&self, name: &str) -> Result<Scopes, InvalidClaim> {
-        let scope = |text: &str| text.parse().map_err(|_| InvalidClaim("not a scope"));
-        match self.claims.get(name) {
+        let scope = |text: &str| text.parse().map_err(|_| "not a scope".into());
+        match self.0.get(name) {
             None => Ok(Scopes::new()),
             Some(Value::String(words)) => {
                 let words = words.split(' ').filter(|word| !word.is_empty());
@@ -173,20 +153,8 @@ impl<'a> Claims<'a> {
                 let texts = items.iter().map(Value::as_str);
                 texts.map(|text| scope(text.unwrap_or_default())).collect()
             }
-            Some(_) => Err(InvalidClaim("scopes are neither a string nor an array")),
+            Some(_) => Err("scopes are neither a string nor an array".into()),
         }
-    }
-
-    fn typed<T>(
-        &self,
-        name: &str,
-        of_type: impl FnOnce(&'a Value<'a>) -> Option<T>,
-        reason: Reason,
-    ) -> Result<Option<T>, InvalidClaim> {
-        let claim = self.claims.get(name);
-        claim
-            .map(|value| of_type(value).ok_or(InvalidClaim(reason)))
-            .transpose()
     }
 }
 
@@ -198,53 +166,15 @@ impl fmt::Debug for Claims<'_> {
 }
 
 /// Rejects a token because of a claim: it is answered 401, and the reason is logged (C16).
+///
+/// It is made of a fixed text, because no part of a token may be logged (C33): `Err("no tenant".into())`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidClaim(&'static str);
+pub struct InvalidClaim(pub(crate) &'static str);
 
-impl InvalidClaim {
-    /// Rejects a token for `reason`, a fixed text, because no part of a token may be logged (C33).
-    #[must_use]
-    pub const fn new(reason: &'static str) -> Self {
+impl From<&'static str> for InvalidClaim {
+    fn from(reason: &'static str) -> Self {
         Self(reason)
-    }
-
-    pub(crate) const fn reason(self) -> &'static str {
-        self.0
-    }
-}
-
-/// The mapping of one issuer's claims to a [`Membership`].
-#[derive(Clone)]
-pub(crate) struct Mapping(Arc<Map>);
-
-type Map = dyn Fn(&Claims<'_>) -> Result<Membership, InvalidClaim> + Send + Sync;
-
-impl Mapping {
-    pub(crate) fn new(
-        map: impl Fn(&Claims<'_>) -> Result<Membership, InvalidClaim> + Send + Sync + 'static,
-    ) -> Self {
-        Self(Arc::new(map))
-    }
-
-    /// Returns the user `user_id`. A token whose mapping panics is rejected (T19).
-    pub(crate) fn principal(
-        &self,
-        claims: &Object<'_>,
-        user_id: &str,
-    ) -> Result<Principal, Reason> {
-        let principal = || {
-            let membership = (self.0)(&Claims::new(claims)).map_err(InvalidClaim::reason)?;
-            membership.into_principal(user_id)
-        };
-        catch_unwind(AssertUnwindSafe(principal))
-            .unwrap_or(Err("the mapping of the claims panicked"))
-    }
-}
-
-impl fmt::Debug for Mapping {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Mapping(..)")
     }
 }
 
@@ -256,7 +186,7 @@ mod tests {
     #[test]
     fn object_claim_is_read_as_claims() {
         let object = parse_object(br#"{"org":{"id":"org_acme"},"name":"acme"}"#).unwrap();
-        let claims = Claims::new(&object);
+        let claims = Claims(&object);
         let org = claims.object("org").unwrap().unwrap();
         assert_eq!(org.required_string("id").unwrap(), "org_acme");
         assert!(claims.object("absent").unwrap().is_none());
@@ -283,7 +213,7 @@ mod tests {
     #[test]
     fn debug_shows_no_claim() {
         let object = parse_object(br#"{"sub":"user_1"}"#).unwrap();
-        let shown = format!("{:?}", Claims::new(&object));
+        let shown = format!("{:?}", Claims(&object));
         assert!(
             shown.starts_with("Claims") && !shown.contains("user_1"),
             "{shown}"

@@ -24,10 +24,7 @@ pub(crate) mod verifier;
 #[cfg(feature = "jsonwebtoken")]
 pub use self::conversions::UnsupportedAlgorithm;
 #[cfg(feature = "jwks")]
-pub use self::keys::{
-    https::HttpsJwks,
-    source::{FetchError, JwksSource},
-};
+pub use self::keys::{https::HttpsJwks, source::JwksSource};
 pub use self::{
     keys::error::{KeySetError, UnusableKey},
     membership::{Claims, InvalidClaim, Membership},

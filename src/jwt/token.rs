@@ -98,7 +98,7 @@ pub(crate) fn unverified_issuer(payload: &[u8]) -> Result<Cow<'_, str>, Reason> 
 }
 
 /// Reads a header or payload in full and strictly. Call it only after the signature has been verified.
-pub(crate) fn object(json: &[u8]) -> Result<Object<'_>, Reason> {
+pub(crate) fn object(json: &[u8]) -> Result<Object, Reason> {
     json::parse_object(json).map_err(|_| "the header or the payload is not a strict JSON object")
 }
 

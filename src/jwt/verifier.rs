@@ -156,13 +156,14 @@ impl JwtVerifier {
 
     /// Returns the user of a token that is valid at `now` (Unix seconds). The times are checked for a remembered token too.
     pub(crate) fn verify(&self, token: &str, now: u64) -> Result<Principal, JwtRejection> {
+        let leeway = self.settings.leeway_seconds;
         let cache = &self.settings.verified;
         if let Some(session) = cache.get(token.as_bytes()) {
-            self.check_times(&session, now)?;
+            session.check_times(now, leeway)?;
             return Ok(session.principal);
         }
         let (session, keys) = self.session(token)?;
-        self.check_times(&session, now)?;
+        session.check_times(now, leeway)?;
         let principal = session.principal.clone();
         cache.insert(token, session, keys);
         Ok(principal)
@@ -190,7 +191,7 @@ impl JwtVerifier {
         if claims::issuer(&claims)? != issuer.name {
             return Err(UNKNOWN_ISSUER.into());
         }
-        Ok((issuer.rules.session(&claims)?, keys))
+        Ok((issuer.session(&claims)?, keys))
     }
 
     /// Returns the issuer whose keys verify the token. The payload is read only if there are several (T2).
@@ -203,10 +204,6 @@ impl JwtVerifier {
         let name = token::unverified_issuer(&payload)?;
         let issuer = issuers.iter().find(|issuer| issuer.name == name);
         issuer.ok_or(UNKNOWN_ISSUER)
-    }
-
-    fn check_times(&self, session: &Session, now: u64) -> Result<(), JwtRejection> {
-        Ok(session.check_times(now, self.settings.leeway_seconds)?)
     }
 
     #[cfg(test)]

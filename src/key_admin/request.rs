@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::InvalidField;
-use crate::json::{self, Number, Object, Value};
+use crate::json::{self, Object, Value};
 
 /// The longest lifetime of a key, in seconds: a hundred years of 365 days (`C39`).
 const MAX_LIFETIME: u64 = 3_153_600_000;
@@ -46,7 +46,7 @@ impl CreateKey {
     /// The body does not fit the schema; the error names the first such member.
     pub fn from_json(body: &[u8]) -> Result<Self, InvalidField> {
         let mut members = object(body)?;
-        let lifetime = |value: Value<'_>| lifetime(value, body);
+        let lifetime = |value: Value| lifetime(value, body);
         Ok(Self {
             name: required(&mut members, "name", string)?,
             seconds_until_expiration: optional(&mut members, "seconds_until_expiration", lifetime)?,
@@ -100,7 +100,7 @@ impl SetAllowlist {
     }
 }
 
-fn object(body: &[u8]) -> Result<Object<'_>, InvalidField> {
+fn object(body: &[u8]) -> Result<Object, InvalidField> {
     if body.is_empty() {
         return Err(missing());
     }
@@ -109,9 +109,9 @@ fn object(body: &[u8]) -> Result<Object<'_>, InvalidField> {
 
 /// Reads a member that the schema requires.
 fn required<T>(
-    body: &mut Object<'_>,
+    body: &mut Object,
     name: &'static str,
-    read: impl FnOnce(Value<'_>) -> Result<T, InvalidField>,
+    read: impl FnOnce(Value) -> Result<T, InvalidField>,
 ) -> Result<T, InvalidField> {
     let value = body.remove(name).ok_or_else(missing);
     value.and_then(read).map_err(|error| error.inside(name))
@@ -119,9 +119,9 @@ fn required<T>(
 
 /// Reads a member that may be absent. `null` counts as absent.
 fn optional<T>(
-    body: &mut Object<'_>,
+    body: &mut Object,
     name: &'static str,
-    read: impl FnOnce(Value<'_>) -> Result<T, InvalidField>,
+    read: impl FnOnce(Value) -> Result<T, InvalidField>,
 ) -> Result<Option<T>, InvalidField> {
     match body.remove(name) {
         None | Some(Value::Null) => Ok(None),
@@ -133,14 +133,14 @@ fn missing() -> InvalidField {
     InvalidField::new("missing", "Field required")
 }
 
-fn string(value: Value<'_>) -> Result<String, InvalidField> {
+fn string(value: Value) -> Result<String, InvalidField> {
     match value {
-        Value::String(text) => Ok(text.into_owned()),
+        Value::String(text) => Ok(text),
         _ => invalid("string_type", "Input should be a valid string"),
     }
 }
 
-fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
+fn strings(value: Value) -> Result<Vec<String>, InvalidField> {
     let Value::Array(items) = value else {
         return invalid("list_type", "Input should be a valid list");
     };
@@ -151,8 +151,8 @@ fn strings(value: Value<'_>) -> Result<Vec<String>, InvalidField> {
 }
 
 /// Reads a whole number of seconds, which may be written as `60.0` or `6e1`. `body` is the text that it was read from.
-fn lifetime(value: Value<'_>, body: &[u8]) -> Result<u64, InvalidField> {
-    let seconds = value.as_number().and_then(Number::as_whole);
+fn lifetime(value: Value, body: &[u8]) -> Result<u64, InvalidField> {
+    let seconds = value.as_f64().filter(|seconds| seconds.fract() == 0.0);
     let Some(seconds) = seconds.filter(|_| is_written_whole(body)) else {
         return invalid("int_type", "Input should be a valid integer");
     };

@@ -1,6 +1,6 @@
 //! Principals of a known kind, for handlers that accept only keys or only users.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     credential::KeyId,
@@ -19,7 +19,7 @@ use crate::{
 ///     Ok(format!("{}/{}", account.org_id(), account.key_id()))
 /// }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ServiceAccount(Arc<ServiceAccountIdentity>);
 
 impl ServiceAccount {
@@ -62,12 +62,6 @@ impl From<ServiceAccount> for Principal {
     }
 }
 
-impl fmt::Debug for ServiceAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Principal::from(self.clone()).fmt(f)
-    }
-}
-
 /// A principal that is a user with a session of the dashboard.
 ///
 /// In axum it is an extractor. A key is rejected with `403 insufficient_scope` that names no scope, since none would be
@@ -81,7 +75,7 @@ impl fmt::Debug for ServiceAccount {
 ///     Ok(format!("{}, {}", user.user_id(), user.role().map_or("without a role", Role::as_str)))
 /// }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct User(Arc<UserIdentity>);
 
 impl User {
@@ -127,11 +121,5 @@ impl User {
 impl From<User> for Principal {
     fn from(user: User) -> Self {
         Self::new(Identity::User(user.0))
-    }
-}
-
-impl fmt::Debug for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Principal::from(self.clone()).fmt(f)
     }
 }

@@ -83,7 +83,7 @@ pub(crate) struct ServiceAccountIdentity {
 }
 
 /// The claims of a session token about its user.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct UserIdentity {
     pub(crate) org_id: OrgId,
     pub(crate) org_slug: Option<Box<str>>,

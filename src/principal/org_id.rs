@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 /// The id of an organization, such as `org_2x9…`. Two ids are equal if their text is.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrgId(
     /// A thin pointer, since every key of the organization holds one.
     Arc<Box<str>>,
@@ -32,11 +32,5 @@ impl From<String> for OrgId {
 impl fmt::Display for OrgId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for OrgId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OrgId({:?})", self.as_str())
     }
 }

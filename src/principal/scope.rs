@@ -15,7 +15,7 @@ use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 /// assert!("two scopes".parse::<Scope>().is_err());
 /// # Ok::<(), coverbase_auth::InvalidScope>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Cow<'static, str>);
 
 /// The scopes of the contract (`C9`), in the order of their bits in [`Scopes`].
@@ -97,12 +97,6 @@ impl FromStr for Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scope({})", self.0)
     }
 }
 

@@ -12,7 +12,7 @@ use aws_lc_rs::{
     },
 };
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::jwt::{algorithm::Algorithm, base64url::encode, keys::key_set::KeySet};
 
@@ -29,9 +29,13 @@ use crate::jwt::{algorithm::Algorithm, base64url::encode, keys::key_set::KeySet}
 pub struct TestIssuer {
     issuer: String,
     algorithm: Algorithm,
-    key: SigningKey,
+    /// The public key, without `kid`, `use` and `alg`.
+    jwk: Value,
+    sign: Box<Sign>,
     rotations: u32,
 }
+
+type Sign = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
 
 impl TestIssuer {
     /// The default `azp` of its tokens.
@@ -44,10 +48,13 @@ impl TestIssuer {
     /// If the operating system has no random numbers, as every method that generates a key or signs.
     #[must_use]
     pub fn new(issuer: impl Into<String>) -> Self {
+        let algorithm = Algorithm::Es256;
+        let (jwk, sign) = generate(algorithm);
         Self {
             issuer: issuer.into(),
-            algorithm: Algorithm::Es256,
-            key: generate(Algorithm::Es256),
+            algorithm,
+            jwk,
+            sign,
             rotations: 0,
         }
     }
@@ -56,13 +63,13 @@ impl TestIssuer {
     #[must_use]
     pub fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
-        self.key = generate(algorithm);
+        (self.jwk, self.sign) = generate(algorithm);
         self
     }
 
     /// Replaces the key by a new one with a new `kid`.
     pub fn rotate(&mut self) {
-        self.key = generate(self.algorithm);
+        (self.jwk, self.sign) = generate(self.algorithm);
         self.rotations += 1;
     }
 
@@ -81,10 +88,10 @@ impl TestIssuer {
     /// Returns its JWK Set in JSON: one key.
     #[must_use]
     pub fn jwks_json(&self) -> String {
-        let mut jwk = object(self.key.jwk.clone());
-        jwk.insert("kid".into(), self.kid().into());
-        jwk.insert("use".into(), "sig".into());
-        jwk.insert("alg".into(), self.algorithm.as_str().into());
+        let mut jwk = self.jwk.clone();
+        jwk["kid"] = self.kid().into();
+        jwk["use"] = "sig".into();
+        jwk["alg"] = self.algorithm.as_str().into();
         json!({ "keys": [jwk] }).to_string()
     }
 
@@ -112,8 +119,8 @@ impl TestIssuer {
         });
         TestToken {
             issuer: self,
-            header: object(header),
-            claims: object(claims),
+            header,
+            claims,
         }
     }
 
@@ -128,7 +135,7 @@ impl TestIssuer {
     #[must_use]
     pub fn sign_raw(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
         let signing_input = format!("{}.{}", encode(header.as_ref()), encode(claims.as_ref()));
-        let signature = (self.key.sign)(signing_input.as_bytes());
+        let signature = (self.sign)(signing_input.as_bytes());
         format!("{signing_input}.{}", encode(&signature))
     }
 }
@@ -164,8 +171,8 @@ impl fmt::Debug for TestIssuer {
 #[must_use]
 pub struct TestToken<'a> {
     issuer: &'a TestIssuer,
-    header: Map<String, Value>,
-    claims: Map<String, Value>,
+    header: Value,
+    claims: Value,
 }
 
 impl TestToken<'_> {
@@ -175,13 +182,13 @@ impl TestToken<'_> {
     ///
     /// If `value` cannot be serialized.
     pub fn with_claim(mut self, name: &str, value: impl Serialize) -> Self {
-        self.claims.insert(name.to_owned(), json(value));
+        self.claims[name] = json!(value);
         self
     }
 
     /// Removes a claim.
     pub fn without_claim(mut self, name: &str) -> Self {
-        self.claims.remove(name);
+        remove(&mut self.claims, name);
         self
     }
 
@@ -191,13 +198,13 @@ impl TestToken<'_> {
     ///
     /// If `value` cannot be serialized.
     pub fn with_header(mut self, name: &str, value: impl Serialize) -> Self {
-        self.header.insert(name.to_owned(), json(value));
+        self.header[name] = json!(value);
         self
     }
 
     /// Removes a parameter of the header.
     pub fn without_header(mut self, name: &str) -> Self {
-        self.header.remove(name);
+        remove(&mut self.header, name);
         self
     }
 
@@ -207,13 +214,23 @@ impl TestToken<'_> {
     }
 
     /// Sets the id of the organization, in version 2 of the claims (C15).
-    pub fn with_org(self, org_id: &str) -> Self {
-        self.with_organization("id", org_id)
+    ///
+    /// # Panics
+    ///
+    /// If the claim `o` is not an object.
+    pub fn with_org(mut self, org_id: &str) -> Self {
+        self.claims["o"]["id"] = org_id.into();
+        self
     }
 
     /// Sets the role of the user, in version 2 of the claims (C15): `admin`, without a prefix.
-    pub fn with_role(self, role: &str) -> Self {
-        self.with_organization("rol", role)
+    ///
+    /// # Panics
+    ///
+    /// If the claim `o` is not an object.
+    pub fn with_role(mut self, role: &str) -> Self {
+        self.claims["o"]["rol"] = role.into();
+        self
     }
 
     /// Sets `iat`, `nbf` and `exp` in Unix seconds.
@@ -226,37 +243,19 @@ impl TestToken<'_> {
     /// Returns the signed token.
     #[must_use]
     pub fn sign(self) -> String {
-        let (header, claims) = (Value::Object(self.header), Value::Object(self.claims));
-        self.issuer.sign_raw(header.to_string(), claims.to_string())
-    }
-
-    fn with_organization(self, name: &str, value: &str) -> Self {
-        let mut organization = object(self.claims.get("o").cloned().unwrap_or_default());
-        organization.insert(name.to_owned(), value.into());
-        self.with_claim("o", organization)
+        let (header, claims) = (self.header.to_string(), self.claims.to_string());
+        self.issuer.sign_raw(header, claims)
     }
 }
 
-fn json(value: impl Serialize) -> Value {
-    serde_json::to_value(value).expect("the value can be serialized")
+fn remove(object: &mut Value, name: &str) {
+    object
+        .as_object_mut()
+        .and_then(|object| object.remove(name));
 }
 
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(object) => object,
-        _ => Map::new(),
-    }
-}
-
-struct SigningKey {
-    /// The public key, without `kid`, `use` and `alg`.
-    jwk: Value,
-    sign: Box<Sign>,
-}
-
-type Sign = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
-
-fn generate(algorithm: Algorithm) -> SigningKey {
+/// A new key: its JWK, without `kid`, `use` and `alg`, and the function that signs with it.
+fn generate(algorithm: Algorithm) -> (Value, Box<Sign>) {
     match algorithm {
         Algorithm::Rs256 => rsa_key(&signature::RSA_PKCS1_SHA256),
         Algorithm::Rs384 => rsa_key(&signature::RSA_PKCS1_SHA384),
@@ -270,7 +269,7 @@ fn generate(algorithm: Algorithm) -> SigningKey {
     }
 }
 
-fn rsa_key(encoding: &'static dyn RsaEncoding) -> SigningKey {
+fn rsa_key(encoding: &'static dyn RsaEncoding) -> (Value, Box<Sign>) {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("an RSA key");
     // RSAPublicKey (RFC 8017 §A.1.1) of 2048 bits and exponent 65537: 9 bytes, the modulus, 5 bytes.
     let der = pair.public_key().as_ref();
@@ -283,10 +282,10 @@ fn rsa_key(encoding: &'static dyn RsaEncoding) -> SigningKey {
             .expect("an RSA signature");
         signature
     });
-    SigningKey { jwk, sign }
+    (jwk, sign)
 }
 
-fn ec_key(curve: &str, algorithm: &'static EcdsaSigningAlgorithm) -> SigningKey {
+fn ec_key(curve: &str, algorithm: &'static EcdsaSigningAlgorithm) -> (Value, Box<Sign>) {
     let pair = EcdsaKeyPair::generate(algorithm).expect("an EC key");
     // The uncompressed form (SEC 1 §2.3.3): 4, x, y.
     let (_, point) = pair.public_key().as_ref().split_first().expect("a point");
@@ -296,13 +295,13 @@ fn ec_key(curve: &str, algorithm: &'static EcdsaSigningAlgorithm) -> SigningKey 
         let signature = pair.sign(&SystemRandom::new(), message);
         signature.expect("an EC signature").as_ref().to_vec()
     });
-    SigningKey { jwk, sign }
+    (jwk, sign)
 }
 
-fn ed25519_key() -> SigningKey {
+fn ed25519_key() -> (Value, Box<Sign>) {
     let pair = Ed25519KeyPair::generate().expect("an Ed25519 key");
     let x = encode(pair.public_key().as_ref());
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
     let sign = Box::new(move |message: &[u8]| pair.sign(message).as_ref().to_vec());
-    SigningKey { jwk, sign }
+    (jwk, sign)
 }

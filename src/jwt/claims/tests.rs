@@ -1,17 +1,17 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{json::parse_object, jwt::membership::Membership};
+use crate::{
+    json::parse_object,
+    jwt::{keys::key_set::KeySet, membership::Membership},
+};
 
 const PARTY: &str = "https://app.coverbase.test";
 const LEEWAY: u64 = 5;
 
-fn rules() -> ClaimRules {
-    ClaimRules {
-        authorized_parties: None,
-        audiences: None,
-        mapping: Mapping::new(|_| Ok(Membership::new("org_alpha"))),
-    }
+fn rules() -> Issuer {
+    Issuer::new("https://clerk.test", KeySet::unavailable())
+        .with_claims(|_| Ok(Membership::new("org_alpha")))
 }
 
 fn list(names: &[&str]) -> Option<Vec<String>> {
@@ -22,19 +22,19 @@ fn claims() -> Value {
     json!({ "sub": "user_1", "azp": PARTY, "exp": 2_000 })
 }
 
-fn apply(rules: &ClaimRules, claims: &Value) -> Result<Session, Reason> {
+fn apply(rules: &Issuer, claims: &Value) -> Result<Session, Reason> {
     let claims = claims.to_string();
     rules.session(&parse_object(claims.as_bytes()).unwrap())
 }
 
 /// The session of a token with one claim replaced.
-fn with(rules: &ClaimRules, name: &str, value: Value) -> Result<Session, Reason> {
+fn with(rules: &Issuer, name: &str, value: Value) -> Result<Session, Reason> {
     let mut claims = claims();
     claims[name] = value;
     apply(rules, &claims)
 }
 
-fn without(rules: &ClaimRules, name: &str) -> Result<Session, Reason> {
+fn without(rules: &Issuer, name: &str) -> Result<Session, Reason> {
     let mut claims = claims();
     claims.as_object_mut().unwrap().remove(name).unwrap();
     apply(rules, &claims)
@@ -86,8 +86,8 @@ fn machine_and_oauth_tokens_are_rejected() {
 // C15
 #[test]
 fn empty_organization_is_rejected() {
-    let mapped = ClaimRules {
-        mapping: Mapping::new(|_| Ok(Membership::new(""))),
+    let mapped = Issuer {
+        mapping: std::sync::Arc::new(|_| Ok(Membership::new(""))),
         ..rules()
     };
     assert_eq!(
@@ -99,8 +99,8 @@ fn empty_organization_is_rejected() {
 // T19
 #[test]
 fn panicking_mapping_rejects_the_token() {
-    let broken = ClaimRules {
-        mapping: Mapping::new(|_| panic!("a bug")),
+    let broken = Issuer {
+        mapping: std::sync::Arc::new(|_| panic!("a bug")),
         ..rules()
     };
     assert_eq!(
@@ -112,7 +112,7 @@ fn panicking_mapping_rejects_the_token() {
 // C14
 #[test]
 fn unauthorized_party_is_rejected() {
-    let configured = ClaimRules {
+    let configured = Issuer {
         authorized_parties: list(&["https://other.test", PARTY]),
         ..rules()
     };
@@ -127,7 +127,7 @@ fn unauthorized_party_is_rejected() {
     ] {
         assert!(with(&configured, "azp", party.clone()).is_err(), "{party}");
     }
-    let none = ClaimRules {
+    let none = Issuer {
         authorized_parties: list(&[]),
         ..rules()
     };
@@ -137,7 +137,7 @@ fn unauthorized_party_is_rejected() {
 // C14
 #[test]
 fn foreign_audience_is_rejected() {
-    let configured = ClaimRules {
+    let configured = Issuer {
         audiences: list(&["https://api.test", "b"]),
         ..rules()
     };
@@ -177,7 +177,7 @@ fn foreign_audience_is_rejected() {
             "{audience}"
         );
     }
-    let none = ClaimRules {
+    let none = Issuer {
         audiences: list(&[]),
         ..rules()
     };

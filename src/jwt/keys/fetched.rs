@@ -3,7 +3,9 @@
 //! Requests read the last published state. Only a token that this state does not verify waits for a fetch.
 
 use std::{
+    error::Error,
     hash::{BuildHasher as _, RandomState},
+    iter,
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     runtime::Handle,
-    sync::{Notify, watch},
+    sync::watch,
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep_until, timeout},
 };
@@ -19,7 +21,7 @@ use tracing::{error, info, warn};
 
 use super::{
     error::{KeySetError, UnusableKey},
-    source::{FetchError, JwksSource},
+    source::JwksSource,
     verification_keys::{Keys, Signed, Unverified},
 };
 use crate::jwt::rejection::JwtRejection;
@@ -54,15 +56,8 @@ const TARGET: &str = "coverbase_auth";
 /// The handle of requests. Dropping it ends the task.
 #[derive(Debug)]
 pub(crate) struct FetchedKeys {
-    shared: Arc<Shared>,
-    task: AbortHandle,
-}
-
-#[derive(Debug)]
-struct Shared {
     state: watch::Sender<State>,
-    /// Asks the task for a fetch.
-    wanted: Notify,
+    task: AbortHandle,
 }
 
 #[derive(Debug)]
@@ -71,7 +66,7 @@ struct State {
     keys: Option<Arc<Keys>>,
     /// Whether the last fetch succeeded. If it failed, an unknown `kid` may be in the issuer's set.
     is_current: bool,
-    /// When a token can cause the next fetch; `None` while one is under way.
+    /// When a token can cause the next fetch; `None` while one is wanted or under way.
     due: Option<Instant>,
 }
 
@@ -81,24 +76,18 @@ impl FetchedKeys {
         let runtime = Handle::try_current().map_err(|_| {
             KeySetError::new("no tokio runtime to fetch the key set in: build the `KeySet` inside one, as in `#[tokio::main]`")
         })?;
-        let (state, _) = watch::channel(State {
+        let (state, wanted) = watch::channel(State {
             keys: None,
             is_current: false,
             due: None,
         });
-        let shared = Arc::new(Shared {
-            state,
-            wanted: Notify::new(),
-        });
-        let task = runtime.spawn(renew(Arc::clone(&shared), Arc::new(source)));
-        Ok(Self {
-            shared,
-            task: task.abort_handle(),
-        })
+        let task = runtime.spawn(renew(state.clone(), wanted, Arc::new(source)));
+        let task = task.abort_handle();
+        Ok(Self { state, task })
     }
 
     pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
-        self.shared.state.borrow().keys.clone()
+        self.state.borrow().keys.clone()
     }
 
     /// Verifies with the last published keys. If they do not verify the token, a newer set may (C12): the issuer may have
@@ -118,26 +107,32 @@ impl FetchedKeys {
     /// Nothing of the token is kept, so tokens cannot fill the memory (T14).
     fn rejection(&self, tried: Option<&Arc<Keys>>, unverified: Unverified) -> JwtRejection {
         let now = Instant::now();
-        let rejection = {
-            let state = self.shared.state.borrow();
-            let is_final = unverified == Unverified::UnusableKey
-                || (!state.may_fetch(now)
-                    && tried.map(Arc::as_ptr) == state.keys.as_ref().map(Arc::as_ptr));
-            let may_be_known = unverified == Unverified::UnknownKid && !state.is_current;
-            is_final.then_some(may_be_known)
-        };
-        match rejection {
-            Some(false) => return unverified.reason().into(),
-            Some(true) => return JwtRejection::KeySetUnavailable,
-            None if self.shared.state.receiver_count() >= MAX_WAITING => {
-                return JwtRejection::KeySetUnavailable;
+        let is_due = |state: &State| state.due.is_some_and(|due| due <= now);
+        {
+            let state = self.state.borrow();
+            let may_change = state.due.is_none()
+                || is_due(&state)
+                || tried.map(Arc::as_ptr) != state.keys.as_ref().map(Arc::as_ptr);
+            if unverified == Unverified::UnusableKey || !may_change {
+                return if unverified == Unverified::UnknownKid && !state.is_current {
+                    JwtRejection::KeySetUnavailable
+                } else {
+                    unverified.reason().into()
+                };
             }
-            None => {}
         }
-        if self.shared.begin_if_due(now) {
-            self.shared.wanted.notify_one();
+        // The task is a receiver too.
+        if self.state.receiver_count() > MAX_WAITING {
+            return JwtRejection::KeySetUnavailable;
         }
-        let mut state = self.shared.state.subscribe();
+        self.state.send_if_modified(|state| {
+            let begins = is_due(state);
+            if begins {
+                state.due = None;
+            }
+            begins
+        });
+        let mut state = self.state.subscribe();
         JwtRejection::Waiting(Box::pin(async move {
             let _ = state.wait_for(|state| state.due.is_some()).await;
         }))
@@ -151,11 +146,6 @@ impl Drop for FetchedKeys {
 }
 
 impl State {
-    /// Returns whether a fetch is under way or due.
-    fn may_fetch(&self, now: Instant) -> bool {
-        self.due.is_none_or(|due| due <= now)
-    }
-
     fn replace(&mut self, keys: Option<Arc<Keys>>) {
         if let Some(old) = std::mem::replace(&mut self.keys, keys) {
             old.supersede();
@@ -163,31 +153,20 @@ impl State {
     }
 }
 
-impl Shared {
-    /// Returns whether this call has begun a fetch.
-    fn begin_if_due(&self, now: Instant) -> bool {
-        let mut begins = false;
-        self.state.send_if_modified(|state| {
-            begins = state.due.is_some_and(|due| due <= now);
-            if begins {
-                state.due = None;
-            }
-            false
-        });
-        begins
-    }
-}
-
 /// The task: fetches the set now, at intervals, and when tokens ask for it.
-async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
-    let _closing = Closing(&shared);
+async fn renew(
+    state: watch::Sender<State>,
+    mut wanted: watch::Receiver<State>,
+    source: Arc<dyn JwksSource>,
+) {
+    let _closing = Closing(&state);
     let mut failures = 0;
     // The last good set as it was fetched; empty when it has expired.
     let mut last = Bytes::new();
     let mut expires_at = Instant::now();
     loop {
         let begun_at = Instant::now();
-        shared.state.send_modify(|state| state.due = None);
+        state.send_modify(|state| state.due = None);
         let new_keys = match fetch(Arc::clone(&source)).await {
             Ok(json) if !last.is_empty() && json == last => Ok(None),
             Ok(json) => Keys::from_jwks(&json)
@@ -195,7 +174,7 @@ async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
                     last = json;
                     Some(Arc::new(keys))
                 })
-                .map_err(FetchError::new),
+                .map_err(|error| error.to_string()),
             Err(error) => Err(error),
         };
         match &new_keys {
@@ -209,7 +188,7 @@ async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
                 warn!(target: TARGET, ?source, %error, failures, "the key set cannot be fetched");
             }
         }
-        shared.state.send_modify(|state| {
+        state.send_modify(|state| {
             state.is_current = new_keys.is_ok();
             if let Ok(Some(keys)) = new_keys {
                 state.replace(Some(keys));
@@ -221,11 +200,10 @@ async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
         loop {
             tokio::select! {
                 () = sleep_until(next) => break,
-                // A fetch for another reason may have ended since the notification.
-                () = shared.wanted.notified() => if shared.state.borrow().due.is_none() { break },
+                _ = wanted.wait_for(|state| state.due.is_none()) => break,
                 () = sleep_until(expires_at), if !last.is_empty() => {
                     last = Bytes::new();
-                    shared.state.send_modify(|state| state.replace(None));
+                    state.send_modify(|state| state.replace(None));
                     error!(target: TARGET, ?source, "the key set has expired an hour after its last fetch: session tokens are answered 503");
                 }
             }
@@ -234,14 +212,20 @@ async fn renew(shared: Arc<Shared>, source: Arc<dyn JwksSource>) {
 }
 
 /// Fetches in a task of its own, so that a panic of the source is a failed fetch.
-async fn fetch(source: Arc<dyn JwksSource>) -> Result<Bytes, FetchError> {
+async fn fetch(source: Arc<dyn JwksSource>) -> Result<Bytes, String> {
     let mut task = JoinSet::new();
     task.spawn(async move { source.fetch().await });
     match timeout(DEADLINE, task.join_next()).await {
-        Ok(Some(Ok(fetched))) => fetched,
-        Ok(_) => Err(FetchError::new("the source panicked")),
-        Err(_) => Err(FetchError::new("no answer within 2 seconds")),
+        Ok(Some(Ok(fetched))) => fetched.map_err(|error| with_causes(&*error)),
+        Ok(_) => Err("the source panicked".into()),
+        Err(_) => Err("no answer within 2 seconds".into()),
     }
+}
+
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let causes = iter::successors(Some(error), |error| (*error).source());
+    let causes: Vec<_> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
 }
 
 /// The time until the next fetch, with 10 % jitter so that the instances of a fleet do not fetch at one moment.
@@ -269,11 +253,11 @@ fn log_replaced(source: &dyn JwksSource, keys: &Keys) {
 }
 
 /// Removes the keys when the task ends: without it they would never expire.
-struct Closing<'a>(&'a Shared);
+struct Closing<'a>(&'a watch::Sender<State>);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.0.state.send_modify(|state| {
+        self.0.send_modify(|state| {
             state.replace(None);
             state.is_current = false;
             state.due = Some(Instant::now() + NEVER);

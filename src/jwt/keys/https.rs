@@ -4,7 +4,10 @@ use std::{error::Error, fmt, net::IpAddr};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri, header, uri::Scheme};
+use http::{
+    Request, Response, StatusCode, Uri, header,
+    uri::{Authority, Scheme},
+};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -17,11 +20,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-use super::{
-    error::KeySetError,
-    source::{FetchError, JwksSource},
-    verification_keys::MAX_BYTES,
-};
+use super::{error::KeySetError, source::JwksSource, verification_keys::MAX_BYTES};
 use crate::json::{self, Value};
 
 const MAX_REDIRECTS: usize = 3;
@@ -164,14 +163,11 @@ impl HttpsJwks {
 
 #[async_trait]
 impl JwksSource for HttpsJwks {
-    async fn fetch(&self) -> Result<Bytes, FetchError> {
-        let url = match &self.openid_issuer {
-            None => Ok(self.url.clone()),
-            Some(issuer) => self.discover(issuer).await,
-        };
-        self.get(&url.map_err(FetchError::new)?)
-            .await
-            .map_err(FetchError::new)
+    async fn fetch(&self) -> Result<Bytes, BoxError> {
+        match &self.openid_issuer {
+            None => self.get(&self.url).await,
+            Some(issuer) => self.get(&self.discover(issuer).await?).await,
+        }
     }
 }
 
@@ -211,20 +207,16 @@ fn client(roots: Option<RootCertStore>) -> Result<HttpsClient, KeySetError> {
 /// Returns the target of a redirect, on the same server.
 fn redirect_target<B>(from: &Uri, response: &Response<B>) -> Result<Uri, BoxError> {
     let location = response.headers().get(header::LOCATION);
-    let location = location
-        .ok_or("a redirect without a `Location`")?
-        .to_str()?;
-    if location.starts_with('/') && !location.starts_with("//") {
-        let mut parts = from.clone().into_parts();
-        parts.path_and_query = Some(location.parse()?);
-        return Ok(Uri::from_parts(parts)?);
+    let location = location.ok_or("a redirect without a `Location`")?;
+    let location = Uri::try_from(location.as_bytes())?;
+    let is_foreign =
+        |to: &Authority| to.as_str().contains('@') || origin(&location) != origin(from);
+    if location.authority().is_some_and(is_foreign) {
+        return Err("a redirect to another server".into());
     }
-    let target = permitted(location)?;
-    if origin(&target) == origin(from) {
-        Ok(target)
-    } else {
-        Err("a redirect to another server".into())
-    }
+    let mut target = from.clone().into_parts();
+    target.path_and_query = location.into_parts().path_and_query;
+    Ok(Uri::from_parts(target)?)
 }
 
 fn origin(uri: &Uri) -> (Option<&Scheme>, Option<String>, u16) {

@@ -2,7 +2,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use super::{
     error::{KeySetError, UnusableKey},
-    verification_keys::{Keys, Signed},
+    verification_keys::{Keys, Signed, Unverified},
 };
 #[cfg(feature = "jwks")]
 use super::{fetched::FetchedKeys, https::HttpsJwks, source::JwksSource};
@@ -38,9 +38,7 @@ use crate::jwt::rejection::JwtRejection;
 /// # let _ = keys;
 /// ```
 #[derive(Clone, Debug)]
-pub struct KeySet {
-    source: Source,
-}
+pub struct KeySet(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -73,9 +71,7 @@ impl KeySet {
     /// ```
     pub fn from_jwks(json: impl AsRef<[u8]>) -> Result<Self, KeySetError> {
         let keys = Keys::from_jwks(json.as_ref())?;
-        Ok(Self {
-            source: Source::Fixed(Arc::new(keys)),
-        })
+        Ok(Self(Source::Fixed(Arc::new(keys))))
     }
 
     /// Reads a JWK Set from a file, once.
@@ -154,17 +150,13 @@ impl KeySet {
     /// ```
     #[cfg(feature = "jwks")]
     pub fn from_source(source: impl JwksSource) -> Result<Self, KeySetError> {
-        Ok(Self {
-            source: Source::Fetched(Arc::new(FetchedKeys::spawn(source)?)),
-        })
+        Ok(Self(Source::Fetched(Arc::new(FetchedKeys::spawn(source)?))))
     }
 
     /// Returns a set without keys: every JWT is answered `503` with `Retry-After` (C31). API keys are unaffected.
     #[must_use]
     pub fn unavailable() -> Self {
-        Self {
-            source: Source::Unavailable,
-        }
+        Self(Source::Unavailable)
     }
 
     /// Returns whether the set has keys now, for a readiness probe.
@@ -181,7 +173,7 @@ impl KeySet {
     }
 
     fn keys(&self) -> Option<Arc<Keys>> {
-        match &self.source {
+        match &self.0 {
             Source::Fixed(keys) => Some(Arc::clone(keys)),
             #[cfg(feature = "jwks")]
             Source::Fetched(keys) => keys.keys(),
@@ -191,11 +183,11 @@ impl KeySet {
 
     /// Verifies a signature and returns the keys that did.
     pub(crate) fn verify(&self, signed: &Signed<'_>) -> Result<Arc<Keys>, JwtRejection> {
-        match &self.source {
-            Source::Fixed(keys) => match keys.verify(signed) {
-                Ok(()) => Ok(Arc::clone(keys)),
-                Err(unverified) => Err(unverified.reason().into()),
-            },
+        match &self.0 {
+            Source::Fixed(keys) => {
+                keys.verify(signed).map_err(Unverified::reason)?;
+                Ok(Arc::clone(keys))
+            }
             #[cfg(feature = "jwks")]
             Source::Fetched(keys) => keys.verify(signed),
             Source::Unavailable => Err(JwtRejection::KeySetUnavailable),

@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,16 +10,16 @@ use bytes::Bytes;
 ///
 /// ```no_run
 /// use bytes::Bytes;
-/// use coverbase_auth::{KeySet, jwt::{FetchError, JwksSource}};
+/// use coverbase_auth::{KeySet, jwt::JwksSource};
+/// use std::error::Error;
 ///
 /// #[derive(Debug)]
 /// struct Vault;
 ///
 /// #[async_trait::async_trait]
 /// impl JwksSource for Vault {
-///     async fn fetch(&self) -> Result<Bytes, FetchError> {
-///         let jwks = tokio::fs::read("/run/secrets/jwks.json").await;
-///         jwks.map(Bytes::from).map_err(FetchError::new)
+///     async fn fetch(&self) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+///         Ok(tokio::fs::read("/run/secrets/jwks.json").await?.into())
 ///     }
 /// }
 ///
@@ -38,53 +38,7 @@ pub trait JwksSource: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// If the set cannot be fetched. The previous keys are used for up to an hour.
-    async fn fetch(&self) -> Result<Bytes, FetchError>;
-}
-
-/// Why a key set could not be fetched. It is logged with every cause.
-#[derive(Clone, Debug)]
-pub struct FetchError(Arc<dyn Error + Send + Sync>);
-
-impl FetchError {
-    /// Wraps an error. It is logged, so it must not contain a secret (C33).
-    pub fn new(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(source.into().into())
-    }
-}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
-impl Error for FetchError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn error_shows_every_cause() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("the vault is sealed")]
-        struct Sealed(#[source] io::Error);
-
-        let error = FetchError::new(Sealed(io::Error::other("no quorum")));
-        assert_eq!(error.to_string(), "the vault is sealed: no quorum");
-        assert_eq!(error.source().unwrap().to_string(), "no quorum");
-    }
+    /// If the set cannot be fetched. The previous keys are used for up to an hour. The error is logged with every cause, so
+    /// it must not contain a secret (C33).
+    async fn fetch(&self) -> Result<Bytes, Box<dyn Error + Send + Sync>>;
 }

@@ -1,9 +1,6 @@
 //! The keys of one issuer at one moment, read from its JWK Set (RFC 7517 §5, C12a).
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::info;
 
@@ -22,8 +19,8 @@ pub(crate) const MAX_BYTES: usize = 256 * 1024;
 /// One state of a key set. A newer state replaces it as a whole.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    /// By `kid`. Keys of one `kid` and algorithm are equal.
-    usable: HashMap<Box<str>, Vec<VerificationKey>>,
+    /// Keys of one `kid` and algorithm are equal.
+    usable: Vec<Entry>,
     unusable: Vec<UnusableKey>,
     superseded: AtomicBool,
 }
@@ -67,25 +64,23 @@ impl Keys {
             return Err(KeySetError::malformed("it has no array `keys`"));
         };
 
-        let (mut entries, mut unusable) = (Vec::<Entry<'_>>::new(), Vec::new());
+        let (mut usable, mut unusable) = (Vec::<Entry>::new(), Vec::new());
         for (index, jwk) in jwks.iter().enumerate() {
             match jwk::read(jwk) {
-                Ok((kid, keys)) => entries.push(Entry { index, kid, keys }),
+                Ok((kid, keys)) => {
+                    let kid = kid.into();
+                    usable.push(Entry { index, kid, keys });
+                }
                 Err(reason) => unusable.push(UnusableKey::new(index, jwk::kid(jwk), reason)),
             }
         }
-        let conflicts: Vec<bool> = entries
-            .iter()
-            .map(|entry| entry.conflicts(&entries))
-            .collect();
-        let mut usable: HashMap<Box<str>, Vec<VerificationKey>> = HashMap::new();
-        for (Entry { index, kid, keys }, conflicts) in entries.into_iter().zip(conflicts) {
-            if conflicts {
-                let reason = "another key of the set has the same `kid` and algorithm".into();
-                unusable.push(UnusableKey::new(index, Some(kid), reason));
-            } else {
-                usable.entry(kid.into()).or_default().extend(keys);
-            }
+        let conflicting = usable.iter().filter(|entry| entry.conflicts(&usable));
+        let conflicting: Vec<_> = conflicting.map(|entry| entry.index).collect();
+        for Entry { index, kid, .. } in
+            usable.extract_if(.., |entry| conflicting.contains(&entry.index))
+        {
+            let reason = "another key of the set has the same `kid` and algorithm".into();
+            unusable.push(UnusableKey::new(index, Some(&kid), reason));
         }
         unusable.sort_by_key(|key| key.index);
         if usable.is_empty() {
@@ -100,7 +95,12 @@ impl Keys {
 
     /// Verifies with the key of exactly this `kid` and algorithm (C11, C12).
     pub(crate) fn verify(&self, signed: &Signed<'_>) -> Result<(), Unverified> {
-        let Some(keys) = self.usable.get(signed.kid) else {
+        let mut entries = self
+            .usable
+            .iter()
+            .filter(|entry| *entry.kid == *signed.kid)
+            .peekable();
+        if entries.peek().is_none() {
             let mut unusable = self.unusable.iter();
             return match unusable.find(|key| key.kid() == Some(signed.kid)) {
                 Some(key) => {
@@ -109,17 +109,15 @@ impl Keys {
                 }
                 None => Err(Unverified::UnknownKid),
             };
-        };
-        let key = keys.iter().find(|key| key.algorithm() == signed.algorithm);
-        let key = key.ok_or(Unverified::OtherAlgorithm)?;
-        if key.verifies(signed.message, signed.signature) {
-            Ok(())
-        } else {
-            Err(Unverified::WrongSignature)
         }
+        let mut keys = entries.flat_map(|entry| &entry.keys);
+        let key = keys.find(|key| key.algorithm == signed.algorithm);
+        let key = &key.ok_or(Unverified::OtherAlgorithm)?.key;
+        key.verify_sig(signed.message, signed.signature)
+            .map_err(|_| Unverified::WrongSignature)
     }
 
-    /// The number of `kid`s that can be used.
+    /// The number of usable entries.
     #[cfg(feature = "jwks")]
     pub(crate) fn len(&self) -> usize {
         self.usable.len()
@@ -141,19 +139,23 @@ impl Keys {
 }
 
 /// A usable entry of the set.
-struct Entry<'a> {
+#[derive(Debug)]
+struct Entry {
     index: usize,
-    kid: &'a str,
+    kid: Box<str>,
     keys: Vec<VerificationKey>,
 }
 
-impl Entry<'_> {
+impl Entry {
     /// Returns whether a token could mean this entry or another one with a different key.
     fn conflicts(&self, entries: &[Self]) -> bool {
         let same_kid = entries.iter().filter(|other| other.kid == self.kid);
         same_kid.flat_map(|other| &other.keys).any(|other| {
-            let mut keys = self.keys.iter();
-            keys.any(|key| key.conflicts_with(other))
+            let mut same = self
+                .keys
+                .iter()
+                .filter(|key| key.algorithm == other.algorithm);
+            same.any(|key| key.key.as_ref() != other.key.as_ref())
         })
     }
 }

@@ -32,7 +32,7 @@ struct Script {
 
 #[async_trait]
 impl JwksSource for Script {
-    async fn fetch(&self) -> Result<Bytes, FetchError> {
+    async fn fetch(&self) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         let answer = {
             let mut answers = self.answers.lock().unwrap();
@@ -45,7 +45,7 @@ impl JwksSource for Script {
         };
         match answer.unwrap() {
             Answer::Set(json) => Ok(json.into()),
-            Answer::Failure => Err(FetchError::new("connection refused")),
+            Answer::Failure => Err("connection refused".into()),
             Answer::Panic => panic!("a bug"),
             Answer::Silence => std::future::pending().await,
         }
@@ -138,6 +138,16 @@ const fn seconds(seconds: u64) -> Duration {
 fn error_without_runtime_names_the_fix() {
     let error = FetchedKeys::spawn(Script::new([])).unwrap_err().to_string();
     assert!(error.contains("build the `KeySet` inside one"), "{error}");
+}
+
+#[test]
+fn error_shows_every_cause() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the vault is sealed")]
+    struct Sealed(#[source] std::io::Error);
+
+    let error = Sealed(std::io::Error::other("no quorum"));
+    assert_eq!(with_causes(&error), "the vault is sealed: no quorum");
 }
 
 // C12
