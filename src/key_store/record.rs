@@ -121,7 +121,7 @@ impl KeyRecord {
         self.change(|key| key.digest = digest)
     }
 
-    fn change(mut self, change: impl FnOnce(&mut ServiceAccountIdentity)) -> Self {
+    pub(super) fn change(mut self, change: impl FnOnce(&mut ServiceAccountIdentity)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
     }

@@ -208,21 +208,16 @@ fn record_of(record: KeyRecord, row: &[u8]) -> Option<KeyRecord> {
     let (digest, row) = row.split_first_chunk()?;
     let row: KeyRow = serde_json::from_slice(row).ok()?;
     let scopes: Result<Scopes, _> = row.scopes.iter().map(|scope| scope.parse()).collect();
-    let mut record = record
-        .with_digest(KeyDigest::from_bytes(*digest))
-        .with_name(row.name)
-        .with_scopes(scopes.ok()?)
-        .with_created_at(row.created_at);
-    if let Some(user_id) = row.created_by {
-        record = record.with_created_by(user_id);
-    }
-    if let Some(expires_at) = row.expires_at {
-        record = record.with_expires_at(expires_at);
-    }
-    if let Some(revoked_at) = row.revoked_at {
-        record = record.with_revoked_at(revoked_at);
-    }
-    Some(record)
+    let scopes = scopes.ok()?;
+    Some(record.change(|key| {
+        key.digest = KeyDigest::from_bytes(*digest);
+        key.name = row.name.into();
+        key.scopes = scopes;
+        key.created_at = row.created_at;
+        key.created_by = row.created_by.map(Into::into);
+        key.expires_at = row.expires_at;
+        key.revoked_at = row.revoked_at;
+    }))
 }
 
 pub(crate) fn damaged(table: Table) -> Error {
