@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::{
     client_ip::IpAllowlist,
     credential::{KeyDigest, KeyId},
-    principal::{LastUsed, OrgId, Principal, Scope, Scopes, ServiceAccountIdentity, UsageLog},
+    principal::{
+        Identity, LastUsed, OrgId, Principal, Scope, Scopes, ServiceAccountIdentity, UsageLog,
+    },
 };
 
 /// A key as a store returns it: its organization, its rights and its validity. Times are Unix seconds.
@@ -225,7 +227,7 @@ impl KeyRecord {
     }
 
     pub(crate) fn into_principal(self) -> Principal {
-        Principal::service_account(self.0)
+        Principal(Identity::ServiceAccount(self.0))
     }
 }
 

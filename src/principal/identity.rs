@@ -43,7 +43,7 @@ use crate::{
 /// assert_eq!((user.id(), user.role()), ("user_1", Some(&Role::MEMBER)));
 /// ```
 #[derive(Clone)]
-pub struct Principal(Identity);
+pub struct Principal(pub(crate) Identity);
 
 #[derive(Clone)]
 pub(crate) enum Identity {
@@ -92,20 +92,12 @@ pub(crate) struct UserIdentity {
 }
 
 impl Principal {
-    pub(crate) const fn service_account(identity: Arc<ServiceAccountIdentity>) -> Self {
-        Self::new(Identity::ServiceAccount(identity))
-    }
-
     #[cfg_attr(
         not(any(test, feature = "jwt", feature = "test-util")),
         expect(dead_code, reason = "only session tokens and tests make users")
     )]
     pub(crate) fn user(identity: UserIdentity) -> Self {
-        Self::new(Identity::User(Arc::new(identity)))
-    }
-
-    pub(crate) const fn new(identity: Identity) -> Self {
-        Self(identity)
+        Self(Identity::User(Arc::new(identity)))
     }
 
     /// Returns whether the principal is a key or a user.
@@ -183,10 +175,6 @@ impl Principal {
     /// Returns when the key expires, in Unix seconds; `None` for a key that does not expire, and for a user.
     pub(crate) fn expires_at(&self) -> Option<u64> {
         self.as_service_account()?.expires_at
-    }
-
-    pub(crate) fn into_identity(self) -> Identity {
-        self.0
     }
 
     fn as_service_account(&self) -> Option<&ServiceAccountIdentity> {
