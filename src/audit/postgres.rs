@@ -2,10 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{
-    AuditEntry, AuditEventType, AuditLog, AuditPage, AuditQuery, AuditRecord, AuditRecordId,
-    AuditStore,
-};
+use super::{AuditEntry, AuditEventType, AuditLog, AuditPage, AuditQuery, AuditRecord, AuditStore};
 use crate::{
     key_store::{PostgresStore, StoreError},
     principal::OrgId,
@@ -69,7 +66,7 @@ async fn page(
     }
     let types = query.admitted_types();
     let types: Vec<_> = types.into_iter().map(AuditEventType::as_str).collect();
-    let (first, last) = window(query);
+    let (first, last) = query.ids();
     let rows = store
         .database
         .long_read(
@@ -94,19 +91,6 @@ async fn page(
     let entries = entries.into_iter().map(AuditEntry::from_json);
     let entries = entries.collect::<Result<_, _>>()?;
     Ok(AuditPage::new(entries, u64::try_from(total).unwrap_or(0)))
-}
-
-/// Returns the least and the greatest id of the records in the window. The first 48 of the 128 bits of an id are its
-/// millisecond, which suffices until the year 10889.
-fn window(query: &AuditQuery) -> (AuditRecordId, AuditRecordId) {
-    let millis = |seconds: u64, rest| {
-        let millis = seconds.saturating_mul(1000).saturating_add(rest);
-        u128::from(millis.min((1 << 48) - 1)) << 80
-    };
-    let first = millis(query.start_ts.unwrap_or(0), 0);
-    let last = millis(query.end_ts.unwrap_or(u64::MAX), 999) | ((1 << 80) - 1);
-    let id = |bits: u128| AuditRecordId::from_bytes(bits.to_be_bytes());
-    (id(first), id(last))
 }
 
 fn bigint(number: u64) -> i64 {

@@ -1,5 +1,7 @@
 //! Queries of the audit log and their pages (`C43`).
 
+#[cfg(any(feature = "postgres", feature = "redb"))]
+use super::id::AuditRecordId;
 use super::{
     event::AuditEventType,
     record::{AuditEntry, AuditRecord},
@@ -104,6 +106,20 @@ impl AuditQuery {
                     && selects(&self.event_types, event_type.as_str())
             })
             .collect()
+    }
+
+    /// Returns the least and the greatest id of the records in the window. The first 48 of the 128 bits of an id are its
+    /// millisecond, which suffices until the year 10889.
+    #[cfg(any(feature = "postgres", feature = "redb"))]
+    pub(super) fn ids(&self) -> (AuditRecordId, AuditRecordId) {
+        let millis = |seconds: u64, rest| {
+            let millis = seconds.saturating_mul(1000).saturating_add(rest);
+            u128::from(millis.min((1 << 48) - 1)) << 80
+        };
+        let first = millis(self.start_ts.unwrap_or(0), 0);
+        let last = millis(self.end_ts.unwrap_or(u64::MAX), 999) | ((1 << 80) - 1);
+        let id = |bits: u128| AuditRecordId::from_bytes(bits.to_be_bytes());
+        (id(first), id(last))
     }
 
     /// Returns whether `record` is selected, without regard to limit and offset.

@@ -71,14 +71,15 @@ fn page(
 ) -> Result<AuditPage, Error> {
     let index = snapshot.open_table(AUDIT_INDEX)?;
     let entries = snapshot.open_table(AUDIT_ENTRIES)?;
-    let (first, end) = window(org_id, query);
-    if first >= end {
+    let (first, last) = query.ids();
+    if first > last {
         return Ok(AuditPage::new(Vec::new(), 0));
     }
+    let [first, last] = [first, last].map(|id| id_in(org_id, id.as_bytes()));
     let is_wanted = row_filter(query);
     let page = query.offset..query.offset.saturating_add(query.limit);
     let (mut total, mut found) = (0, Vec::new());
-    let newest_first = index.range(&first[..]..&end[..])?.rev();
+    let newest_first = index.range(&first[..]..=&last[..])?.rev();
     for row in newest_first.take(MAX_SCANNED) {
         let (id, row) = row?;
         if !is_wanted(row.value()) {
@@ -93,20 +94,6 @@ fn page(
         total += 1;
     }
     Ok(AuditPage::new(found, total))
-}
-
-/// Returns the first id of the window and the first id after it. An id begins with its time in milliseconds, 48 bits.
-fn window(org_id: &OrgId, query: &AuditQuery) -> (Vec<u8>, Vec<u8>) {
-    let second = |second: u64| {
-        let millis = second.saturating_mul(1000).min((1 << 48) - 1) << 16;
-        id_in(org_id, &millis.to_be_bytes())
-    };
-    let first = query.start_ts.map_or_else(|| id_in(org_id, &[]), second);
-    let end = query.end_ts.map_or_else(
-        || id_in(org_id, &[u8::MAX; 17]),
-        |last| second(last.saturating_add(1)),
-    );
-    (first, end)
 }
 
 /// Returns the condition on a row of the index: an event type, a line break, and the text to search.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::{
     client_ip::IpAllowlist,
     credential::{KeyDigest, KeyId},
-    principal::{LastUsed, OrgId, Principal, Scope, Scopes, ServiceAccountIdentity, UsageLog},
+    principal::{
+        Identity, LastUsed, OrgId, Principal, Scope, Scopes, ServiceAccountIdentity, UsageLog,
+    },
 };
 
 /// A key as a store returns it: its organization, its rights and its validity. Times are Unix seconds.
@@ -121,7 +123,7 @@ impl KeyRecord {
         self.change(|key| key.digest = digest)
     }
 
-    fn change(mut self, change: impl FnOnce(&mut ServiceAccountIdentity)) -> Self {
+    pub(super) fn change(mut self, change: impl FnOnce(&mut ServiceAccountIdentity)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
     }
@@ -225,7 +227,7 @@ impl KeyRecord {
     }
 
     pub(crate) fn into_principal(self) -> Principal {
-        Principal::service_account(self.0)
+        Principal(Identity::ServiceAccount(self.0))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fmt,
-    future::Future,
+    future::{self, Future, Ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -115,12 +115,7 @@ pub(crate) type PendingLookup = Pin<Box<dyn Future<Output = LookupAnswer> + Send
 
 /// The result of a lookup, ready or pending. It is a future.
 #[must_use]
-pub struct Lookup(LookupState);
-
-enum LookupState {
-    Ready(Option<LookupAnswer>),
-    Pending(PendingLookup),
-}
+pub struct Lookup(Result<Ready<LookupAnswer>, PendingLookup>);
 
 impl Lookup {
     /// Creates a lookup whose result is known.
@@ -138,23 +133,20 @@ impl Lookup {
     ///     }
     /// }
     /// ```
-    pub const fn ready(answer: Result<Option<KeyRecord>, StoreError>) -> Self {
-        Self(LookupState::Ready(Some(answer)))
+    pub fn ready(answer: Result<Option<KeyRecord>, StoreError>) -> Self {
+        Self(Ok(future::ready(answer)))
     }
 
     /// Creates a lookup whose result takes time. The request polls the future, and drops it when its caller disconnects.
     pub fn pending(
         answer: impl Future<Output = Result<Option<KeyRecord>, StoreError>> + Send + 'static,
     ) -> Self {
-        Self(LookupState::Pending(Box::pin(answer)))
+        Self(Err(Box::pin(answer)))
     }
 
     /// Returns the answer, or the future that resolves to it.
     pub(crate) fn into_answer(self) -> Result<LookupAnswer, PendingLookup> {
-        match self.0 {
-            LookupState::Ready(answer) => Ok(answer.unwrap_or(Ok(None))),
-            LookupState::Pending(future) => Err(future),
-        }
+        self.0.map(Ready::into_inner)
     }
 }
 
@@ -163,8 +155,8 @@ impl Future for Lookup {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            LookupState::Ready(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
-            LookupState::Pending(future) => future.as_mut().poll(cx),
+            Ok(answer) => Pin::new(answer).poll(cx),
+            Err(future) => future.as_mut().poll(cx),
         }
     }
 }
@@ -172,8 +164,8 @@ impl Future for Lookup {
 impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            LookupState::Ready(_) => "Lookup::ready(..)",
-            LookupState::Pending(_) => "Lookup::pending(..)",
+            Ok(_) => "Lookup::ready(..)",
+            Err(_) => "Lookup::pending(..)",
         })
     }
 }

@@ -25,7 +25,7 @@ pub struct ServiceAccount(Arc<ServiceAccountIdentity>);
 impl ServiceAccount {
     /// Returns the principal unchanged if it is a user.
     pub(crate) fn of(principal: Principal) -> Result<Self, Principal> {
-        match principal.into_identity() {
+        match principal.0 {
             Identity::ServiceAccount(account) => Ok(Self(account)),
             Identity::User(user) => Err(User(user).into()),
         }
@@ -58,7 +58,7 @@ impl ServiceAccount {
 
 impl From<ServiceAccount> for Principal {
     fn from(account: ServiceAccount) -> Self {
-        Self::service_account(account.0)
+        Self(Identity::ServiceAccount(account.0))
     }
 }
 
@@ -81,7 +81,7 @@ pub struct User(Arc<UserIdentity>);
 impl User {
     /// Returns the principal unchanged if it is a key.
     pub(crate) fn of(principal: Principal) -> Result<Self, Principal> {
-        match principal.into_identity() {
+        match principal.0 {
             Identity::User(user) => Ok(Self(user)),
             Identity::ServiceAccount(account) => Err(ServiceAccount(account).into()),
         }
@@ -120,6 +120,6 @@ impl User {
 
 impl From<User> for Principal {
     fn from(user: User) -> Self {
-        Self::new(Identity::User(user.0))
+        Self(Identity::User(user.0))
     }
 }

@@ -27,7 +27,7 @@ use crate::{
 /// ```
 ///
 /// ```compile_fail
-/// let forged = coverbase_auth::Principal { identity: todo!() };
+/// let forged = coverbase_auth::Principal(todo!());
 /// ```
 ///
 /// Tests construct principals with [`testing`](crate::testing) (feature `test-util`):
@@ -43,9 +43,7 @@ use crate::{
 /// assert_eq!((user.id(), user.role()), ("user_1", Some(&Role::MEMBER)));
 /// ```
 #[derive(Clone)]
-pub struct Principal {
-    identity: Identity,
-}
+pub struct Principal(pub(crate) Identity);
 
 #[derive(Clone)]
 pub(crate) enum Identity {
@@ -94,26 +92,18 @@ pub(crate) struct UserIdentity {
 }
 
 impl Principal {
-    pub(crate) const fn service_account(identity: Arc<ServiceAccountIdentity>) -> Self {
-        Self::new(Identity::ServiceAccount(identity))
-    }
-
     #[cfg_attr(
         not(any(test, feature = "jwt", feature = "test-util")),
         expect(dead_code, reason = "only session tokens and tests make users")
     )]
     pub(crate) fn user(identity: UserIdentity) -> Self {
-        Self::new(Identity::User(Arc::new(identity)))
-    }
-
-    pub(crate) const fn new(identity: Identity) -> Self {
-        Self { identity }
+        Self(Identity::User(Arc::new(identity)))
     }
 
     /// Returns whether the principal is a key or a user.
     #[must_use]
     pub const fn kind(&self) -> PrincipalKind {
-        match self.identity {
+        match self.0 {
             Identity::ServiceAccount(_) => PrincipalKind::ServiceAccount,
             Identity::User(_) => PrincipalKind::User,
         }
@@ -122,7 +112,7 @@ impl Principal {
     /// Returns the organization of the principal (`C6`, `C15`).
     #[must_use]
     pub fn org_id(&self) -> &OrgId {
-        match &self.identity {
+        match &self.0 {
             Identity::ServiceAccount(account) => &account.org_id,
             Identity::User(user) => &user.org_id,
         }
@@ -131,7 +121,7 @@ impl Principal {
     /// Returns the scopes of the principal. Users of the dashboard have none.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
-        match &self.identity {
+        match &self.0 {
             Identity::ServiceAccount(account) => &account.scopes,
             Identity::User(user) => &user.scopes,
         }
@@ -176,7 +166,7 @@ impl Principal {
     /// Returns the id of the key or of the user, for logs.
     #[must_use]
     pub fn id(&self) -> &str {
-        match &self.identity {
+        match &self.0 {
             Identity::ServiceAccount(account) => account.key_id.as_str(),
             Identity::User(user) => &user.user_id,
         }
@@ -187,19 +177,15 @@ impl Principal {
         self.as_service_account()?.expires_at
     }
 
-    pub(crate) fn into_identity(self) -> Identity {
-        self.identity
-    }
-
     fn as_service_account(&self) -> Option<&ServiceAccountIdentity> {
-        match &self.identity {
+        match &self.0 {
             Identity::ServiceAccount(account) => Some(account),
             Identity::User(_) => None,
         }
     }
 
     fn as_user(&self) -> Option<&UserIdentity> {
-        match &self.identity {
+        match &self.0 {
             Identity::ServiceAccount(_) => None,
             Identity::User(user) => Some(user),
         }

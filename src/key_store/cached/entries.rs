@@ -1,7 +1,7 @@
 //! The cached answers: known keys and, apart from them, unknown keys. Each part is bounded, so random keys evict one
 //! another and no known key (T14).
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache};
 
@@ -12,22 +12,17 @@ use crate::{credential::KeyDigest, key_store::KeyRecord, principal::OrgId};
 pub(super) type Found = Option<KeyRecord>;
 
 pub(super) struct Entries {
-    known: Part<Known>,
-    unknown: Part<Unknown>,
+    known: Part,
+    unknown: Part,
 }
 
 /// Anyone who presents a key chooses what is inserted here, so the hash is keyed.
-type Part<V> = Cache<KeyDigest, V, UnitWeighter, DefaultHashBuilder, Arc<Counters>>;
+type Part = Cache<KeyDigest, Entry, UnitWeighter, DefaultHashBuilder, Arc<Counters>>;
 
-/// Times are milliseconds of the monotonic clock.
 #[derive(Clone)]
-struct Known {
-    record: KeyRecord,
-    until: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Unknown {
+struct Entry {
+    found: Found,
+    /// The end of its time to live, in milliseconds of the monotonic clock.
     until: u64,
 }
 
@@ -40,21 +35,17 @@ impl Entries {
     }
 
     pub(super) fn at(&self, now: u64, digest: &KeyDigest) -> Option<Found> {
-        if let Some(known) = self.known.get(digest)
-            && now < known.until
-        {
-            return Some(Some(known.record));
-        }
-        let unknown = self.unknown.get(digest)?;
-        (now < unknown.until).then_some(None)
+        let live = |part: &Part| part.get(digest).filter(|entry| now < entry.until);
+        let entry = live(&self.known).or_else(|| live(&self.unknown))?;
+        Some(entry.found)
     }
 
-    pub(super) fn keep_known(&self, digest: KeyDigest, record: KeyRecord, until: u64) {
-        self.known.insert(digest, Known { record, until });
-    }
-
-    pub(super) fn keep_unknown(&self, digest: KeyDigest, until: u64) {
-        self.unknown.insert(digest, Unknown { until });
+    pub(super) fn keep(&self, digest: KeyDigest, found: Found, until: u64) {
+        let part = match found {
+            Some(_) => &self.known,
+            None => &self.unknown,
+        };
+        part.insert(digest, Entry { found, until });
     }
 
     pub(super) fn remove(&self, digest: &KeyDigest) {
@@ -65,7 +56,7 @@ impl Entries {
     /// Removes the known keys of the organization. Unknown keys belong to no organization and stay.
     pub(super) fn remove_organization(&self, org_id: &OrgId) {
         self.known
-            .retain(|_, known| known.record.org_id() != org_id);
+            .retain(|_, entry| entry.found.as_ref().map(KeyRecord::org_id) != Some(org_id));
     }
 
     pub(super) fn clear(&self) {
@@ -74,16 +65,16 @@ impl Entries {
     }
 }
 
-fn part<V: Clone>(capacity: usize, counters: &Arc<Counters>) -> Part<V> {
+fn part(capacity: usize, counters: &Arc<Counters>) -> Part {
     let (hasher, counters) = (DefaultHashBuilder::default(), Arc::clone(counters));
     Cache::with(capacity, capacity as u64, UnitWeighter, hasher, counters)
 }
 
-impl<V> Lifecycle<KeyDigest, V> for Arc<Counters> {
+impl Lifecycle<KeyDigest, Entry> for Arc<Counters> {
     type RequestState = ();
 
-    fn on_evict(&self, (): &mut (), _: KeyDigest, _: V) {
-        self.count_eviction();
+    fn on_evict(&self, (): &mut (), _: KeyDigest, _: Entry) {
+        self.evictions.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -15,8 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::{
     collections::{HashMap, hash_map::Entry},
     mem,
-    sync::{Arc, PoisonError},
-    time::Duration,
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 #[cfg(all(test, shuttle))]
@@ -111,7 +110,7 @@ impl<W: Clone + Default> Flights<W> {
         asked_at: Instant,
         digest: &KeyDigest,
     ) -> Begun<W> {
-        self.counters.count_miss();
+        self.counters.misses.fetch_add(1, Ordering::Relaxed);
         let register = &mut *self.register();
         if let Some(found) = self.entries.at(now, digest) {
             return Begun::Cached(found);
@@ -124,7 +123,7 @@ impl<W: Clone + Default> Flights<W> {
             None if is_full => return Begun::Full,
             _ => {}
         }
-        self.counters.count_load();
+        self.counters.loads.fetch_add(1, Ordering::Relaxed);
         register.loads += 1;
         register.last_ticket += 1;
         let overdue_at = asked_at + self.settings.load_deadline;
@@ -155,7 +154,7 @@ impl<W> Flights<W> {
     /// Returns the cached answer.
     pub(super) fn at(&self, now: u64, digest: &KeyDigest) -> Option<Found> {
         let found = self.entries.at(now, digest)?;
-        self.counters.count_hit();
+        self.counters.hits.fetch_add(1, Ordering::Relaxed);
         Some(found)
     }
 
@@ -178,12 +177,8 @@ impl<W> Flights<W> {
 
     /// While changes may be missed nothing is cached.
     fn set_lost(&self, is_lost: bool) {
-        let _removed = {
-            let mut register = self.register();
-            register.is_lost = is_lost;
-            mem::take(&mut register.by_digest)
-        };
-        self.entries.clear();
+        self.register().is_lost = is_lost;
+        self.flush();
     }
 
     fn end(&self, load: &Load<W>, answer: Option<&LookupAnswer>) {
@@ -211,17 +206,13 @@ impl<W> Flights<W> {
     }
 
     fn keep(&self, load: &Load<W>, found: &Found) {
-        let until = |ttl: Duration| {
-            let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-            load.began_at.saturating_add(ttl)
+        let ttl = match found {
+            Some(_) => self.settings.ttl,
+            None => self.settings.negative_ttl,
         };
-        let Settings {
-            ttl, negative_ttl, ..
-        } = self.settings;
-        match found.clone() {
-            Some(record) => self.entries.keep_known(load.digest, record, until(ttl)),
-            None => self.entries.keep_unknown(load.digest, until(negative_ttl)),
-        }
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let until = load.began_at.saturating_add(ttl);
+        self.entries.keep(load.digest, found.clone(), until);
     }
 
     /// No foreign code runs under the lock, so a poisoned lock is usable.

@@ -26,7 +26,7 @@ use self::{
     waiters::Waiters,
 };
 use super::{
-    Invalidations, KeyStore, Lookup, LookupAnswer, PendingLookup, PresentedKey, StoreError,
+    Invalidations, KeyStore, Lookup, LookupAnswer, PresentedKey, StoreError,
     invalidations::Subscriber,
 };
 use crate::{
@@ -200,12 +200,12 @@ impl<S: KeyStore> CachedStore<S> {
                     return Lookup::ready(Err(no_runtime()));
                 };
                 let lookup = self.wait_for(&load.waiters);
-                let lifetime = self
-                    .flights
-                    .settings
-                    .load_deadline
-                    .saturating_mul(LOAD_LIFETIME);
-                runtime.spawn(drive(load, pending, lifetime));
+                let settings = &self.flights.settings;
+                let lifetime = settings.load_deadline.saturating_mul(LOAD_LIFETIME);
+                runtime.spawn(async move {
+                    let answer = timeout(lifetime, pending).await;
+                    finish(load, &answer.unwrap_or_else(|_| Err(overdue(lifetime))));
+                });
                 lookup
             }
         }
@@ -222,11 +222,6 @@ impl<S: KeyStore> CachedStore<S> {
             answer.unwrap_or_else(|_| Err(overdue(patience)))
         })
     }
-}
-
-async fn drive(load: Load<Waiters>, pending: PendingLookup, lifetime: Duration) {
-    let answer = timeout(lifetime, pending).await;
-    finish(load, &answer.unwrap_or_else(|_| Err(overdue(lifetime))));
 }
 
 fn finish(load: Load<Waiters>, answer: &LookupAnswer) {

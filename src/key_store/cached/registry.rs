@@ -70,24 +70,18 @@ impl<S: KeyStore + KeyRegistry> KeyRegistry for CachedStore<S> {
 
 impl<S: KeyStore> CachedStore<S> {
     fn announces<const N: usize>(&self, changes: [Invalidation; N]) -> Option<Announced<'_, N>> {
-        let invalidations = &self.invalidations;
-        self.store.invalidations().is_none().then_some(Announced {
-            invalidations,
-            changes,
-        })
+        let announced = || Announced(&self.invalidations, changes);
+        self.store.invalidations().is_none().then(announced)
     }
 }
 
 /// Announces changes when it is dropped, because a change whose answer was an error or was dropped may be committed.
-struct Announced<'a, const N: usize> {
-    invalidations: &'a Invalidations,
-    changes: [Invalidation; N],
-}
+struct Announced<'a, const N: usize>(&'a Invalidations, [Invalidation; N]);
 
 impl<const N: usize> Drop for Announced<'_, N> {
     fn drop(&mut self) {
-        for change in &self.changes {
-            self.invalidations.publish(change);
+        for change in &self.1 {
+            self.0.publish(change);
         }
     }
 }

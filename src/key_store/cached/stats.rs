@@ -18,29 +18,13 @@ pub struct CacheStats {
 
 #[derive(Default)]
 pub(super) struct Counters {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    loads: AtomicU64,
-    evictions: AtomicU64,
+    pub(super) hits: AtomicU64,
+    pub(super) misses: AtomicU64,
+    pub(super) loads: AtomicU64,
+    pub(super) evictions: AtomicU64,
 }
 
 impl Counters {
-    pub(super) fn count_hit(&self) {
-        self.hits.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_miss(&self) {
-        self.misses.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_load(&self) {
-        self.loads.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_eviction(&self) {
-        self.evictions.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(super) fn stats(&self) -> CacheStats {
         CacheStats {
             hits: self.hits.load(Ordering::Relaxed),

@@ -5,35 +5,20 @@ use tokio::sync::watch;
 use crate::key_store::{LookupAnswer, StoreError};
 
 /// The sending end. Each load of a flight holds a clone, so the channel closes when the last load has ended.
-#[derive(Clone)]
-pub(super) struct Waiters(watch::Sender<Outcome>);
-
-#[derive(Default)]
-struct Outcome {
-    answer: Option<LookupAnswer>,
-    /// The latest error, which is the result if no load of the flight answers.
-    failure: Option<StoreError>,
-}
-
-impl Default for Waiters {
-    fn default() -> Self {
-        Self(watch::Sender::new(Outcome::default()))
-    }
-}
+///
+/// Its value is the first answer; before that the latest error, which is the result if no load of the flight answers.
+#[derive(Clone, Default)]
+pub(super) struct Waiters(watch::Sender<Option<LookupAnswer>>);
 
 impl Waiters {
-    /// Delivers the result of a load. The first answer counts. An error is held back while another load can still answer.
-    pub(super) fn send(&self, answer: &LookupAnswer) {
-        self.0.send_if_modified(|outcome| match answer {
-            Ok(_) => {
-                let is_first = outcome.answer.is_none();
-                outcome.answer.get_or_insert_with(|| answer.clone());
-                is_first
+    /// Delivers the result of a load. An error is held back while another load can still answer.
+    pub(super) fn send(&self, result: &LookupAnswer) {
+        self.0.send_if_modified(|kept| {
+            if matches!(kept, Some(Ok(_))) {
+                return false;
             }
-            Err(failure) => {
-                outcome.failure = Some(failure.clone());
-                false
-            }
+            *kept = Some(result.clone());
+            result.is_ok()
         });
     }
 
@@ -41,10 +26,9 @@ impl Waiters {
         let mut receiver = self.0.subscribe();
         async move {
             // An error means that every load has ended.
-            let _ = receiver.wait_for(|outcome| outcome.answer.is_some()).await;
-            let outcome = receiver.borrow();
-            let failure = || outcome.failure.clone().map(Err);
-            outcome.answer.clone().or_else(failure).unwrap_or_else(|| {
+            let _ = receiver.wait_for(|kept| matches!(kept, Some(Ok(_)))).await;
+            let result = receiver.borrow().clone();
+            result.unwrap_or_else(|| {
                 let cause =
                     "the lookup was aborted: the store panicked, or the runtime is shutting down";
                 Err(StoreError::new(cause))

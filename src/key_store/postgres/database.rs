@@ -60,11 +60,18 @@ impl Database {
         };
         let (server, tls) = (connector.config.clone(), connector.tls.clone());
         let session = session(&config.schema, config.timeout);
+        let begin = session.clone();
         let pool = Pool::builder(Manager::from_config(server, tls, recycling))
             .max_size(config.connections)
             .runtime(Runtime::Tokio1)
             .recycle_timeout(Some(config.timeout / 4))
-            .post_create(begin_with(session.clone()))
+            .post_create(Hook::async_fn(move |client, _| {
+                let begin = begin.clone();
+                Box::pin(async move {
+                    let set = client.batch_execute(&begin).await;
+                    set.map_err(HookError::Backend)
+                })
+            }))
             .build()
             .map_err(Failure::new)?;
         Ok(Self {
@@ -192,14 +199,4 @@ fn session(schema: &str, timeout: Duration) -> String {
          SET statement_timeout = {}",
         (timeout - timeout / 8).as_millis().max(1)
     )
-}
-
-fn begin_with(session: String) -> Hook {
-    Hook::async_fn(move |client, _| {
-        let session = session.clone();
-        Box::pin(async move {
-            let set = client.batch_execute(&session).await;
-            set.map_err(HookError::Backend)
-        })
-    })
 }

@@ -153,10 +153,6 @@ impl PostgresStore {
         })
     }
 
-    fn publish(&self, invalidation: &Invalidation) {
-        self.invalidations.publish(invalidation);
-    }
-
     /// Returns the key of the first row, which has the allowlist of its organization.
     fn first_record(&self, rows: &[Row]) -> Result<Option<KeyRecord>, StoreError> {
         let record = rows.first().map(|row| {

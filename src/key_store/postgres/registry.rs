@@ -23,7 +23,7 @@ impl KeyRegistry for PostgresStore {
     async fn create(&self, digest: KeyDigest, record: KeyRecord) -> Result<(), StoreError> {
         let values = statements::values(&digest, &record);
         self.database.write(CREATE, &parameters(&values)).await?;
-        self.publish(&Invalidation::Key(digest));
+        self.invalidations.publish(&Invalidation::Key(digest));
         Ok(())
     }
 
@@ -67,8 +67,9 @@ impl KeyRegistry for PostgresStore {
         let Some(rotated) = rows.first() else {
             return Ok(false);
         };
-        self.publish(&Invalidation::Key(statements::digest(rotated)?));
-        self.publish(&Invalidation::Key(digest));
+        self.invalidations
+            .publish(&Invalidation::Key(statements::digest(rotated)?));
+        self.invalidations.publish(&Invalidation::Key(digest));
         Ok(true)
     }
 
@@ -88,7 +89,8 @@ impl KeyRegistry for PostgresStore {
         let Some(row) = rows.first() else {
             return Ok(None);
         };
-        self.publish(&Invalidation::Key(statements::digest(row)?));
+        self.invalidations
+            .publish(&Invalidation::Key(statements::digest(row)?));
         let is_first = row.try_get("is_first").map_err(Failure::from)?;
         let record = self.first_record(&rows)?;
         Ok(record.map(|record| Revocation::new(record, is_first)))
@@ -112,7 +114,8 @@ impl KeyRegistry for PostgresStore {
         self.database
             .write(SET_ALLOWLIST, &[&org_id.as_str(), &networks])
             .await?;
-        self.publish(&Invalidation::Organization(org_id.clone()));
+        self.invalidations
+            .publish(&Invalidation::Organization(org_id.clone()));
         Ok(())
     }
 }

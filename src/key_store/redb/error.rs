@@ -16,26 +16,33 @@ use std::{
 /// assert!(error.to_string().starts_with("cannot open the store no/such/folder/keys.redb: "));
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the store {}: {source}; {}", .path.display(), .kind.fix())]
+#[error("cannot open the store {}: {source}; {kind}", .path.display())]
 pub struct OpenError {
     path: PathBuf,
     kind: OpenErrorKind,
     source: Box<dyn Error + Send + Sync>,
 }
 
-/// The cause of an [`OpenError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The cause of an [`OpenError`]. Its text is the fix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenErrorKind {
     /// The file is already open, in this process or in another one.
+    #[error(
+        "stop the other process, or close the other store, or use PostgreSQL for several instances"
+    )]
     InUse,
     /// The file is not a redb database.
+    #[error("the file is not a redb database: name another file, or move this one away")]
     NotADatabase,
     /// The file was written by a newer version of this crate.
+    #[error("upgrade coverbase-auth, or restore a backup from before the upgrade")]
     Newer,
     /// The file was altered since it was written.
+    #[error("the file is damaged: restore a backup")]
     Damaged,
     /// The file cannot be created, read or written.
+    #[error("the folder must exist, and this user must be able to read and write there")]
     Unusable,
 }
 
@@ -76,23 +83,5 @@ impl OpenError {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-impl OpenErrorKind {
-    const fn fix(self) -> &'static str {
-        match self {
-            Self::InUse => {
-                "stop the other process, or close the other store, or use PostgreSQL for several instances"
-            }
-            Self::NotADatabase => {
-                "the file is not a redb database: name another file, or move this one away"
-            }
-            Self::Newer => "upgrade coverbase-auth, or restore a backup from before the upgrade",
-            Self::Damaged => "the file is damaged: restore a backup",
-            Self::Unusable => {
-                "the folder must exist, and this user must be able to read and write there"
-            }
-        }
     }
 }

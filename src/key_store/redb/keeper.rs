@@ -120,26 +120,16 @@ impl Keys {
     fn reopen(&mut self) -> Result<&Database, OpenError> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.file.open(|database| self.read(database))?,
+            None => {
+                let read = |database: &Database| tables::read(database, &self.memory, &self.usage);
+                self.file.open(read)?
+            }
         };
         Ok(self.database.insert(database))
     }
 
     fn database(&mut self) -> Result<&Database, StoreError> {
         self.reopen().map_err(StoreError::new)
-    }
-
-    fn read(&self, database: &Database) -> Result<(), redb::Error> {
-        tables::read(
-            database,
-            |org_id, allowlist| self.memory.lock().set_allowlist(&org_id, allowlist),
-            |record| {
-                let mut keys = self.memory.lock();
-                let allowlist = keys.allowlist(record.org_id());
-                let record = record.with_allowlist(allowlist);
-                keys.put(record.with_usage_log(self.usage.clone()));
-            },
-        )
     }
 
     #[cfg(feature = "audit")]

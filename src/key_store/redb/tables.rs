@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     client_ip::IpAllowlist,
     credential::{KeyDigest, KeyId},
-    key_store::{KeyRecord, Usage},
+    key_store::{KeyRecord, MemoryStore, Usage, UsageLog},
     principal::{OrgId, Scopes},
 };
 
@@ -118,18 +118,18 @@ impl Tables<'_> {
     }
 }
 
-/// Reads the whole file, the allowlists first.
+/// Reads the whole file into memory.
 pub(super) fn read(
     database: &Database,
-    mut put_allowlist: impl FnMut(OrgId, IpAllowlist),
-    mut put_key: impl FnMut(KeyRecord),
+    memory: &MemoryStore,
+    usage: &UsageLog,
 ) -> Result<(), Error> {
     let transaction = database.begin_read()?;
     for row in transaction.open_table(ORGANIZATIONS)?.iter()? {
         let (org_id, networks) = row?;
         let row = organization_of(org_id.value(), networks.value());
         let (org_id, allowlist) = row.ok_or_else(|| damaged(ORGANIZATIONS))?;
-        put_allowlist(org_id, allowlist);
+        memory.lock().set_allowlist(&org_id, allowlist);
     }
     let last_used = transaction.open_table(LAST_USED)?;
     // The rows of an organization are adjacent, and their records share one `OrgId`.
@@ -145,7 +145,13 @@ pub(super) fn read(
         if let Some(last_used_at) = last_used.get(id.value())? {
             record = record.with_last_used_at(seconds(last_used_at.value())?);
         }
-        put_key(record);
+        let mut keys = memory.lock();
+        let allowlist = keys.allowlist(&org_id);
+        keys.put(
+            record
+                .with_allowlist(allowlist)
+                .with_usage_log(usage.clone()),
+        );
     }
     Ok(())
 }
@@ -208,21 +214,16 @@ fn record_of(record: KeyRecord, row: &[u8]) -> Option<KeyRecord> {
     let (digest, row) = row.split_first_chunk()?;
     let row: KeyRow = serde_json::from_slice(row).ok()?;
     let scopes: Result<Scopes, _> = row.scopes.iter().map(|scope| scope.parse()).collect();
-    let mut record = record
-        .with_digest(KeyDigest::from_bytes(*digest))
-        .with_name(row.name)
-        .with_scopes(scopes.ok()?)
-        .with_created_at(row.created_at);
-    if let Some(user_id) = row.created_by {
-        record = record.with_created_by(user_id);
-    }
-    if let Some(expires_at) = row.expires_at {
-        record = record.with_expires_at(expires_at);
-    }
-    if let Some(revoked_at) = row.revoked_at {
-        record = record.with_revoked_at(revoked_at);
-    }
-    Some(record)
+    let scopes = scopes.ok()?;
+    Some(record.change(|key| {
+        key.digest = KeyDigest::from_bytes(*digest);
+        key.name = row.name.into();
+        key.scopes = scopes;
+        key.created_at = row.created_at;
+        key.created_by = row.created_by.map(Into::into);
+        key.expires_at = row.expires_at;
+        key.revoked_at = row.revoked_at;
+    }))
 }
 
 pub(crate) fn damaged(table: Table) -> Error {
