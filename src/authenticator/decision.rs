@@ -15,7 +15,7 @@ use super::{
 #[cfg(feature = "jwt")]
 use crate::jwt::JwtRejection;
 #[cfg(feature = "audit")]
-use crate::requirement::{Route, original_uri};
+use crate::requirement::Route;
 use crate::{
     client_ip::ClientIpSource,
     clock::{Clock, SystemClock},
@@ -114,8 +114,7 @@ impl Authenticator {
     /// Returns the path of the row that matches the request.
     #[cfg(feature = "audit")]
     pub(crate) fn route_of<'a>(&'a self, parts: &'a Parts) -> Option<&'a str> {
-        let path = original_uri(parts).path();
-        match self.routes.as_ref()?.find(&parts.method, path) {
+        match self.routes.as_ref()?.routes_of(parts).0 {
             Route::Row { path, .. } => Some(path),
             Route::Every { .. } | Route::Unmatched(_) => None,
         }

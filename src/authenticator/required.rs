@@ -5,7 +5,7 @@ use http::request::Parts;
 use super::rejection::{Rejection, RejectionKind};
 use crate::{
     principal::Principal,
-    requirement::{Requirement, Route, RouteTable, Unmatched, original_uri},
+    requirement::{Requirement, Route, RouteTable, Unmatched},
 };
 
 /// The row of the layer's table and the requirement in the request's extensions; where there is neither, the requirement
@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Required<'a> {
     route: Option<Route<'a>>,
+    /// The row for the path that the inner service sees, if that is not the path that the client sent.
+    rewritten: Option<Route<'a>>,
     extension: Option<&'a Requirement>,
     default: &'a Requirement,
 }
@@ -23,21 +25,22 @@ impl<'a> Required<'a> {
         routes: Option<&'a RouteTable>,
         default: &'a Requirement,
     ) -> Self {
-        let route = routes.map(|table| table.find(&parts.method, original_uri(parts).path()));
+        let (route, rewritten) = routes.map(|table| table.routes_of(parts)).unzip();
         Self {
+            rewritten: rewritten.flatten(),
             route: route.filter(|route| !matches!(route, Route::Unmatched(Unmatched::Layer))),
             extension: parts.extensions.get(),
             default,
         }
     }
 
-    /// Whether every place that says something says that the route is public.
+    /// Whether the row or the extension says that the route is public, and nothing else says otherwise.
     pub(super) fn is_public(&self) -> bool {
-        match (&self.route, self.extension) {
-            (Some(route), Some(extension)) => route.is_public() && extension.is_public(),
-            (Some(route), None) => route.is_public(),
-            (None, Some(extension)) => extension.is_public(),
-            (None, None) => false,
+        let rewritten = self.rewritten.as_ref().is_none_or(Route::is_public);
+        let extension = self.extension.map(Requirement::is_public);
+        match &self.route {
+            Some(route) => route.is_public() && rewritten && extension.unwrap_or(true),
+            None => rewritten && extension.unwrap_or(false),
         }
     }
 
@@ -47,8 +50,8 @@ impl<'a> Required<'a> {
             let rejection = Rejection::with_reason(RejectionKind::NotFound, reason);
             return Err(rejection.with_principal(principal));
         }
-        let of_route = self.route.iter().flat_map(Route::requirements);
-        for requirement in of_route.chain(self.extension) {
+        let routes = self.route.iter().chain(&self.rewritten);
+        for requirement in routes.flat_map(Route::requirements).chain(self.extension) {
             requirement.check(&principal)?;
         }
         if self.route.is_none() && self.extension.is_none() {

@@ -1,6 +1,6 @@
 //! A router in which every route is declared with its requirement.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{collections::{BTreeMap, BTreeSet}, convert::Infallible};
 
 use axum::{
     Router,
@@ -144,9 +144,11 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     {
         let guarded =
             axum::routing::any_service(service).layer(RequireLayer::new(requirement.clone()));
-        let path = format!("{}/{{*rest}}", prefix.trim_end_matches('/'));
-        self.rows
-            .push(RouteRequirement::new(None, path, requirement));
+        let root = prefix.trim_end_matches('/');
+        for path in [root, &format!("{root}/"), &format!("{root}/{{*rest}}")] {
+            let row = RouteRequirement::new(None, path, requirement.clone());
+            self.rows.extend((!path.is_empty()).then_some(row));
+        }
         self.router = self.router.nest_service(prefix, guarded);
         self
     }
@@ -239,24 +241,22 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// If two routes differ only in the names of their parameters, as axum does.
     #[must_use]
     pub fn public_routes(&self) -> RouteTable {
-        let table = RouteTable::new().with_default(Requirement::authenticated());
-        self.rows.iter().fold(table, |table, row| {
-            let same = |it: &&RouteRequirement| (&it.method, &it.path) == (&row.method, &row.path);
-            let is_public = self
-                .rows
-                .iter()
-                .filter(same)
-                .all(|it| it.requirement.is_public());
-            let requirement = if is_public {
-                Requirement::public()
-            } else {
-                Requirement::authenticated()
+        let mut routes = BTreeMap::new();
+        for row in &self.rows {
+            let method = row.method.as_ref().map(Method::as_str);
+            let is_public = routes.entry((&row.path, method)).or_insert((row, true));
+            is_public.1 &= row.requirement.is_public();
+        }
+        let table = RouteTable::of_router().with_default(Requirement::authenticated());
+        routes.into_values().fold(table, |table, (row, is_public)| {
+            let requirement = match is_public {
+                true => Requirement::public(),
+                false => Requirement::authenticated(),
             };
-            // A row that is there already came from another declaration of the same path, and says the same.
-            let declared = table
-                .clone()
-                .try_route(row.method.clone(), &row.path, requirement);
-            declared.unwrap_or(table)
+            match row.method.clone() {
+                Some(method) => table.route(method, &row.path, requirement),
+                None => table.any(&row.path, requirement),
+            }
         })
     }
 

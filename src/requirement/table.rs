@@ -22,27 +22,31 @@ use super::{Listing, Requirement, RouteRequirement};
 /// # Which row applies
 ///
 /// Paths are matched by the matcher that axum uses: `{id}` is one segment, `{*rest}` all that follow. `{*rest}` also covers
-/// its root with and without a trailing slash: `/v1/files/{*rest}` covers `/v1/files` and `/v1/files/`. A literal segment
-/// outranks `{id}`, and `{id}` outranks `{*rest}`.
+/// its root with and without a trailing slash: `/v1/files/{*rest}` covers `/v1/files` and `/v1/files/`; a public row covers only
+/// what it names. A literal segment outranks `{id}`, and `{id}` outranks `{*rest}`.
 ///
 /// A row for the request's method outranks a row for [any](Self::any) method. `HEAD` counts as `GET`, and so does an
 /// extended `CONNECT` (WebSocket over HTTP/2, RFC 8441).
 ///
 /// The path is matched as the client sent it, without decoding or normalization, as axum and tonic do: `/v1/%61dmin` and
-/// `/v1//admin` are other paths than `/v1/admin`. Inside an axum `nest` it is the full path, before the prefix was removed.
-/// A layer that rewrites paths (tower-http's `NormalizePath`) belongs outside of the authentication layer.
+/// `/v1//admin` are other paths than `/v1/admin`. Inside an axum `nest` it is the full path, before the prefix was removed (with
+/// the feature `axum`; without it the layer cannot know the full path). Where a layer inside an axum router has rewritten the
+/// path, the rows of both paths must hold.
 ///
 /// # The table fails closed
 ///
 /// - A request that no row matches is authenticated and then answered `404 {"detail":"Not Found"}` (`C44`), unless
 ///   [`with_default`](Self::with_default) says otherwise.
-/// - A method without a row, on a path that has rows, must satisfy every row that matches the path.
-/// - Such a request is never public, whatever the rows say.
+/// - A method without a row, on a path that has rows, must satisfy every row that matches the path, and the default. Public rows do
+///   not count for it: if all are public, the request is one that no row matches.
 #[derive(Debug, Clone, Default)]
 pub struct RouteTable {
     patterns: Vec<Pattern>,
     tree: matchit::Router<Target>,
     unmatched: Unmatched,
+    /// Whether the rows are the routes of the router that the layer wraps: their paths are those that the router sees, and a
+    /// `CONNECT` is served by its own route only.
+    is_of_router: bool,
 }
 
 /// One path of the table, with its rows.
@@ -153,27 +157,61 @@ impl RouteTable {
     }
 
     /// Adds all rows of `other`.
-    pub(crate) fn with_rows_of(self, other: &Self) -> Self {
+    pub(crate) fn with_rows_of(mut self, other: &Self) -> Self {
+        // Rows of another origin are full paths.
+        self.is_of_router &= other.is_of_router || other.patterns.is_empty();
         other.rows().cloned().fold(self, |table, row| {
             checked(table.try_route(row.method, &row.path, row.requirement))
         })
     }
 
+    /// Returns a table of the routes of the router that the layer wraps.
+    #[cfg(feature = "axum")]
+    pub(crate) fn of_router() -> Self {
+        Self {
+            is_of_router: true,
+            ..Self::default()
+        }
+    }
+
+    /// Returns what the table says of the path that the client sent, and of the path that the inner service sees, if that is
+    /// another path with rows.
+    pub(crate) fn routes_of<'a>(&'a self, parts: &'a Parts) -> (Route<'a>, Option<Route<'a>>) {
+        let inner = parts.uri.path();
+        let sent = match self.is_of_router {
+            true => inner,
+            false => original_uri(parts).path(),
+        };
+        let rewritten = (sent != inner).then(|| self.find(&parts.method, inner));
+        let rewritten = rewritten.filter(|route| !matches!(route, Route::Unmatched(_)));
+        (self.find(&parts.method, sent), rewritten)
+    }
+
     pub(crate) fn find<'a>(&'a self, method: &Method, path: &'a str) -> Route<'a> {
-        let Ok(found) = self.tree.at(path) else {
+        let found = self.tree.at(path).ok().map(|found| *found.value);
+        let Some(Target { pattern, is_implied }) = found else {
             return Route::Unmatched(&self.unmatched);
         };
-        let target = *found.value;
-        let every = Route::Every { table: self, path };
-        if target.is_implied && self.matching(path).nth(1).is_some() {
-            return every;
+        let pattern = self.patterns.get(pattern);
+        let row = pattern.and_then(|it| Some((it, it.requirement_for(method, self.is_of_router)?)));
+        let is_ambiguous = is_implied && self.matching(path).nth(1).is_some();
+        match row {
+            Some((pattern, requirement))
+                if !is_ambiguous && !(is_implied && requirement.is_public()) =>
+            {
+                let path = &pattern.path;
+                Route::Row { requirement, path }
+            }
+            _ if self.closed_rows(path).next().is_some() => Route::Every { table: self, path },
+            _ => Route::Unmatched(&self.unmatched),
         }
-        let pattern = self.patterns.get(target.pattern);
-        let row = pattern.and_then(|pattern| Some((pattern, pattern.requirement_for(method)?)));
-        row.map_or(every, |(pattern, requirement)| Route::Row {
-            requirement,
-            path: &pattern.path,
-        })
+    }
+
+    /// Returns the requirements of the rows that match the path, without public ones.
+    fn closed_rows<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Requirement> {
+        let rows = self.matching(path).flat_map(|pattern| &pattern.rows);
+        let requirements = rows.map(|row| &row.requirement);
+        requirements.filter(|requirement| !requirement.is_public())
     }
 
     fn matching<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Pattern> {
@@ -203,18 +241,22 @@ impl RouteTable {
             pattern: self.patterns.len(),
             is_implied: false,
         };
-        if self.tree.remove(&row.path).is_some_and(|it| !it.is_implied) {
-            return Err(InvalidRoute::new(&row, "the table has this path already"));
+        match self.tree.insert(&row.path, target) {
+            // The root of another pattern, which gives way to a row.
+            Err(InsertError::Conflict { with })
+                if self.patterns.iter().all(|pattern| pattern.path != with) =>
+            {
+                self.tree.remove(with);
+                self.tree.insert(&row.path, target).map_err(invalid)?;
+            }
+            result => result.map_err(invalid)?,
         }
-        self.tree.insert(&row.path, target).map_err(invalid)?;
         matcher.insert(&row.path, ()).map_err(invalid)?;
         target.is_implied = true;
         for root in implied_roots(&row.path) {
             matcher.insert(root, ()).map_err(invalid)?;
-            if !self.patterns.iter().any(|it| it.path == root) {
-                self.tree.remove(root);
-                self.tree.insert(root, target).map_err(invalid)?;
-            }
+            // It fails if a row names a path of the same form: then that row applies.
+            let _ = self.tree.insert(root, target);
         }
         self.patterns.push(Pattern {
             path: row.path.clone(),
@@ -235,7 +277,7 @@ fn implied_roots(path: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Pattern {
-    fn requirement_for(&self, method: &Method) -> Option<&Requirement> {
+    fn requirement_for(&self, method: &Method, is_of_router: bool) -> Option<&Requirement> {
         let row = |method: Option<&Method>| {
             let mut rows = self.rows.iter();
             rows.find(|row| row.method.as_ref() == method)
@@ -245,7 +287,7 @@ impl Pattern {
         let found = row(Some(method)).or_else(|| match *method {
             Method::HEAD => get().or_else(any),
             // A router may serve it as `GET` or as any method: with rows for both, both must hold.
-            Method::CONNECT => match (get(), any()) {
+            Method::CONNECT if !is_of_router => match (get(), any()) {
                 (Some(_), Some(_)) => None,
                 (get, any) => get.or(any),
             },
@@ -264,12 +306,21 @@ impl Route<'_> {
     pub(crate) fn requirements(&self) -> impl Iterator<Item = &Requirement> {
         let (one, every) = match self {
             Self::Row { requirement, .. } => (Some(*requirement), None),
-            Self::Every { table, path } => (None, Some(table.matching(path))),
-            Self::Unmatched(Unmatched::Requires(requirement)) => (Some(requirement), None),
-            Self::Unmatched(Unmatched::NotFound | Unmatched::Layer) => (None, None),
+            Self::Every { table, path } => {
+                (table.unmatched.requirement(), Some(table.closed_rows(path)))
+            }
+            Self::Unmatched(unmatched) => (unmatched.requirement(), None),
         };
-        let rows = every.into_iter().flatten().flat_map(|it| &it.rows);
-        one.into_iter().chain(rows.map(|row| &row.requirement))
+        one.into_iter().chain(every.into_iter().flatten())
+    }
+}
+
+impl Unmatched {
+    const fn requirement(&self) -> Option<&Requirement> {
+        match self {
+            Self::Requires(requirement) => Some(requirement),
+            Self::NotFound | Self::Layer => None,
+        }
     }
 }
 

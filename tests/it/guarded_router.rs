@@ -231,3 +231,55 @@ async fn state_and_layers_reach_the_handlers() {
         "it is inside the authentication"
     );
 }
+
+#[tokio::test]
+async fn nested_router_keeps_its_public_routes() {
+    let guarded = GuardedRouter::new()
+        .get("/health", Requirement::public(), handler)
+        .get("/closed", closed(), handler);
+    let app = Router::new().nest("/api", guarded.protected_by(auth()));
+    assert_eq!(anonymous(&app, Method::GET, "/api/health").await, 200);
+    assert_eq!(anonymous(&app, Method::GET, "/api/closed").await, 401);
+    assert_eq!(status(&app, Method::GET, "/api/closed").await, 403);
+}
+
+// C1, C44: what axum does not serve is never answered as a fault of the service.
+#[tokio::test]
+async fn unserved_neighbour_of_a_public_route_is_authenticated() {
+    let app = GuardedRouter::new()
+        .get("/health", Requirement::public(), handler)
+        .get("/assets/{*path}", Requirement::public(), handler)
+        .protected_by(auth());
+    for (method, path) in [
+        (Method::CONNECT, "/health"),
+        (Method::GET, "/assets"),
+        (Method::GET, "/assets/"),
+    ] {
+        assert_eq!(anonymous(&app, method.clone(), path).await, 401, "{method} {path}");
+        assert_eq!(status(&app, method.clone(), path).await, 404, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn public_service_below_a_prefix_is_public_with_its_root() {
+    let files = Router::new().fallback(any(async || "file"));
+    let app = GuardedRouter::new()
+        .nest_service("/docs", Requirement::public(), files)
+        .protected_by(auth());
+    for path in ["/docs", "/docs/", "/docs/a/b"] {
+        assert_eq!(anonymous(&app, Method::GET, path).await, 200, "{path}");
+    }
+    assert_eq!(anonymous(&app, Method::GET, "/docsx").await, 401);
+}
+
+// axum tells these apart, so the table of public routes does too.
+#[tokio::test]
+async fn parameters_of_different_names_are_told_apart() {
+    let app = GuardedRouter::new()
+        .get("/t/{id}", open(), handler)
+        .get("/t/{tenant}/{*rest}", Requirement::public(), handler)
+        .protected_by(auth());
+    assert_eq!(status(&app, Method::GET, "/t/1").await, 200);
+    assert_eq!(anonymous(&app, Method::GET, "/t/1").await, 401);
+    assert_eq!(anonymous(&app, Method::GET, "/t/1/a").await, 200);
+}

@@ -81,8 +81,8 @@ fn rest_covers_its_root_with_and_without_slash() {
             ("GET", "/v1/filesystem", "404"),
         ],
     );
-    let root = super::RouteTable::new().any("/{*rest}", Requirement::public());
-    assert!(root.find(&Method::GET, "/").is_public());
+    let root = super::RouteTable::new().any("/{*rest}", Requirement::roles([]));
+    assert!(matches!(root.find(&Method::GET, "/"), Route::Row { .. }));
 }
 
 // T18: the table cannot know which of the two serves the path.
@@ -124,18 +124,32 @@ fn method_without_a_row_requires_every_row_of_the_path() {
     );
 }
 
+// T18: public rows open what they name and nothing else.
 #[test]
-fn method_without_a_row_is_never_public() {
+fn public_row_covers_only_what_it_names() {
     let table = RouteTable::new()
         .route(Method::GET, "/healthz", Requirement::public())
         .any("/assets/{*rest}", Requirement::public())
-        .route(Method::GET, "/{page}", Requirement::public());
+        .route(Method::GET, "/mixed", Requirement::public())
+        .with_default(Requirement::roles([]));
     let is_public = |method: Method, path| table.find(&method, path).is_public();
     assert!(is_public(Method::GET, "/healthz") && is_public(Method::HEAD, "/healthz"));
-    assert!(!is_public(Method::POST, "/healthz"));
-    assert!(!is_public(Method::GET, "/healthz/"));
-    assert!(is_public(Method::GET, "/assets/a.css") && is_public(Method::GET, "/assets/"));
-    assert!(!is_public(Method::GET, "/assets"), "two rows match it");
+    assert!(is_public(Method::GET, "/assets/a.css"));
+    for (method, path) in [
+        (Method::POST, "/healthz"),
+        (Method::GET, "/healthz/"),
+        (Method::GET, "/assets"),
+        (Method::GET, "/assets/"),
+    ] {
+        let route = table.find(&method, path);
+        assert!(matches!(route, Route::Unmatched(_)), "{method} {path}");
+        assert_eq!(route.requirements().count(), 1, "the default applies");
+    }
+    let scope = Requirement::scope(Scope::AUDIT_READ);
+    let mixed = table.route(Method::PUT, "/mixed", scope);
+    let route = mixed.find(&Method::DELETE, "/mixed");
+    assert!(!route.is_public());
+    assert_eq!(route.requirements().count(), 2, "the row for PUT, and the default");
 }
 
 // RFC 8441
@@ -150,6 +164,27 @@ fn connect_counts_as_get_unless_any_method_has_a_row_too() {
     );
     let own = table(&[("GET", "/ws", "get"), ("CONNECT", "/ws", "connect")]);
     assert_required(&own, &[("CONNECT", "/ws", "connect")]);
+}
+
+// A path of the same form as a root, with another name for its parameter, is a row like any other.
+#[test]
+fn row_outranks_a_root_of_the_same_form() {
+    let mut rows = vec![
+        ("any", "/t/{id}", "id"),
+        ("any", "/t/{tenant}/{*rest}", "rest"),
+    ];
+    for _ in 0..2 {
+        let table = table(&rows);
+        assert_required(
+            &table,
+            &[
+                ("GET", "/t/1", "id"),
+                ("GET", "/t/1/", "rest"),
+                ("GET", "/t/1/a", "rest"),
+            ],
+        );
+        rows.rotate_left(1);
+    }
 }
 
 #[test]

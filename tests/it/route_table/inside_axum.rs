@@ -57,3 +57,34 @@ async fn row_inside_a_nest_is_the_full_path() {
     assert_eq!(status(&app, Method::GET, "/v1/audit").await, 200);
     assert_eq!(status(&app, Method::GET, "/v1/other").await, 404);
 }
+
+/// A router whose fallback rewrites the path with `rewrite`, and then asks the layer.
+fn rewriting(routes: RouteTable, rewrite: fn(&str) -> String) -> Router {
+    let inner = Router::new().fallback(any(async || "inner"));
+    let protected = inner.layer(auth().with_routes(routes));
+    let rewriting = tower::service_fn(move |mut request: Request<Body>| {
+        *request.uri_mut() = rewrite(request.uri().path()).parse().unwrap();
+        protected.clone().oneshot(request)
+    });
+    Router::new().fallback_service(rewriting)
+}
+
+// T18: the row of the path that the inner service sees holds too.
+#[tokio::test]
+async fn rewritten_path_must_satisfy_the_rows_of_both_paths() {
+    let routes = || {
+        RouteTable::new()
+            .any("/v1/admin", closed())
+            .any("/v1/audit", open())
+            .any("/open/{*rest}", Requirement::public())
+            .with_default(Requirement::authenticated())
+    };
+    let trimming = rewriting(routes(), |path| path.trim_end_matches('/').to_owned());
+    assert_eq!(status(&trimming, Method::GET, "/v1/admin/").await, 403);
+    assert_eq!(status(&trimming, Method::GET, "/v1/audit/").await, 200);
+    let resolving = rewriting(routes(), |path| path.replace("/open/..", ""));
+    assert_eq!(status(&resolving, Method::GET, "/open/../v1/admin").await, 403);
+    let anonymous = Request::get("/open/../v1/audit").body(Body::empty()).unwrap();
+    let response: Response = resolving.oneshot(anonymous).await.unwrap();
+    assert_eq!(response.status(), 401);
+}

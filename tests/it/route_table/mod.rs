@@ -204,6 +204,21 @@ fn public_route_without_a_table_leaves_the_rest_to_the_layer() {
     let strict = layer.with_requirement(Requirement::scope(Scope::KEYS_MANAGE));
     assert_eq!(ask(&strict, get("/v1/reports")).status, 403);
     assert_eq!(ask(&strict, anonymous(Method::GET, "/healthz")).status, 200);
+    assert_eq!(ask(&strict, with_key(Method::POST, "/healthz")).status, 403);
+}
+
+// T18: the default holds for the methods that a public row does not name.
+#[test]
+fn other_method_of_a_public_path_must_satisfy_the_default() {
+    let routes = RouteTable::new()
+        .route(Method::GET, "/a", Requirement::public())
+        .with_default(Requirement::scope(Scope::KEYS_MANAGE));
+    let layer = auth().with_routes(routes);
+    assert_eq!(ask(&layer, anonymous(Method::GET, "/a")).status, 200);
+    assert_eq!(ask(&layer, with_key(Method::POST, "/a")).status, 403);
+    let without_default = RouteTable::new().route(Method::GET, "/a", Requirement::public());
+    let layer = auth().with_routes(without_default);
+    assert_eq!(ask(&layer, with_key(Method::POST, "/a")).status, 404);
 }
 
 #[test]
