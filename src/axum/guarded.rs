@@ -1,6 +1,9 @@
 //! A router in which every route is declared with its requirement.
 
-use std::{collections::{BTreeMap, BTreeSet}, convert::Infallible};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+};
 
 use axum::{
     Router,

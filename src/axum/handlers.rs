@@ -17,9 +17,12 @@ use serde_json::json;
 
 #[cfg(feature = "audit")]
 use super::audit_log;
-use super::{guarded::GuardedRouter, routes::Routes};
+use super::guarded::GuardedRouter;
+#[cfg(feature = "openapi")]
+use super::openapi;
 use crate::{
     authenticator::{Rejection, RejectionKind},
+    client_ip::ClientIpSource,
     credential::KeyId,
     key_admin::{
         CreateKey, CreatedKey, InvalidField, KeyAdmin, KeyAdminError, KeySummary, Organization,
@@ -29,8 +32,19 @@ use crate::{
     requirement::Requirement,
 };
 
+/// What the handlers work with.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) admin: KeyAdmin,
+    pub(super) client_ip: ClientIpSource,
+    #[cfg(feature = "audit")]
+    pub(super) audit_log: Option<Arc<dyn crate::audit::AuditLog>>,
+    #[cfg(feature = "openapi")]
+    pub(super) serves_openapi: bool,
+}
+
 /// Returns the routes with their requirements, which are enforced, listed and documented from here.
-pub(super) fn routes(config: &Routes) -> GuardedRouter<Arc<Routes>> {
+pub(super) fn routes(config: &Config) -> GuardedRouter<Arc<Config>> {
     let any = Requirement::authenticated;
     let manage = KeyAdmin::requirement;
     let router = GuardedRouter::new()
@@ -70,7 +84,7 @@ pub(super) fn routes(config: &Routes) -> GuardedRouter<Arc<Routes>> {
     set_allowlist,
     openapi_json
 ))]
-pub(super) struct Contract;
+struct Contract;
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -101,7 +115,7 @@ struct ClientIp {
     responses((status = 200, description = "The address, or null if it is unknown", body = ClientIp)),
 ))]
 async fn whoami_ip(
-    State(routes): State<Arc<Routes>>,
+    State(routes): State<Arc<Config>>,
     _: Principal,
     parts: Parts,
 ) -> Json<ClientIp> {
@@ -121,7 +135,7 @@ struct ApiKeys {
     responses((status = 200, description = "The keys, oldest first", body = ApiKeys)),
 ))]
 async fn list_api_keys(
-    State(routes): State<Arc<Routes>>,
+    State(routes): State<Arc<Config>>,
     caller: Principal,
 ) -> response::Result<Json<ApiKeys>> {
     let data = routes.admin.list(&caller).await?;
@@ -134,7 +148,7 @@ async fn list_api_keys(
     responses((status = 201, description = "The key with its secret", body = CreatedKey)),
 ))]
 async fn create_api_key(
-    State(routes): State<Arc<Routes>>,
+    State(routes): State<Arc<Config>>,
     caller: Principal,
     body: Body,
 ) -> response::Result<(StatusCode, NoStore, Json<CreatedKey>)> {
@@ -149,7 +163,7 @@ async fn create_api_key(
     responses((status = 200, description = "The new key with its secret", body = RotatedKey)),
 ))]
 async fn rotate_api_key(
-    State(routes): State<Arc<Routes>>,
+    State(routes): State<Arc<Config>>,
     caller: Principal,
     Id(key_id): Id<KeyId>,
 ) -> response::Result<(NoStore, Json<RotatedKey>)> {
@@ -164,7 +178,7 @@ async fn rotate_api_key(
     responses((status = 200, description = "The revoked key", body = KeySummary)),
 ))]
 async fn revoke_api_key(
-    State(routes): State<Arc<Routes>>,
+    State(routes): State<Arc<Config>>,
     caller: Principal,
     Id(key_id): Id<KeyId>,
     body: Body,
@@ -179,7 +193,7 @@ async fn revoke_api_key(
     responses((status = 200, description = "The organization", body = Organization)),
 ))]
 async fn get_organization(
-    State(routes): State<Arc<Routes>>,
+    State(routes): State<Arc<Config>>,
     caller: Principal,
     Id(org_id): Id<OrgId>,
 ) -> response::Result<Json<Organization>> {
@@ -193,7 +207,7 @@ async fn get_organization(
     responses((status = 200, description = "The organization", body = Organization)),
 ))]
 async fn set_allowlist(
-    State(routes): State<Arc<Routes>>,
+    State(routes): State<Arc<Config>>,
     caller: Principal,
     Id(org_id): Id<OrgId>,
     body: Body,
@@ -211,8 +225,19 @@ async fn set_allowlist(
     get, path = "/openapi.json", operation_id = "openapi",
     responses((status = 200, description = "The OpenAPI document", body = Object)),
 )]
-async fn openapi_json(State(routes): State<Arc<Routes>>) -> Json<utoipa::openapi::OpenApi> {
-    Json(routes.openapi())
+async fn openapi_json(State(config): State<Arc<Config>>) -> Json<utoipa::openapi::OpenApi> {
+    Json(document(&config))
+}
+
+/// Returns the OpenAPI document of the routes.
+#[cfg(feature = "openapi")]
+pub(super) fn document(config: &Config) -> utoipa::openapi::OpenApi {
+    use utoipa::OpenApi as _;
+
+    let document = Contract::openapi();
+    #[cfg(feature = "audit")]
+    let document = document.merge_from(audit_log::Contract::openapi());
+    openapi::complete(document, &routes(config).listing())
 }
 
 /// The header of responses that contain a secret (`C39`).

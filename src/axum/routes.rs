@@ -8,14 +8,8 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
-#[cfg(feature = "openapi")]
-use utoipa::OpenApi as _;
 
-#[cfg(all(feature = "audit", feature = "openapi"))]
-use super::audit_log;
-use super::handlers;
-#[cfg(feature = "openapi")]
-use super::openapi;
+use super::handlers::{self, Config};
 use crate::{
     authenticator::Rejection, client_ip::ClientIpSource, key_admin::KeyAdmin, requirement::Listing,
     response::is_grpc,
@@ -37,33 +31,26 @@ const MAX_BODY_LEN: usize = 512 * 1024;
 ///     .layer(CoverbaseAuthLayer::new(store).with_client_ip(client_ip));
 /// ```
 #[derive(Debug, Clone)]
-pub struct Routes {
-    pub(super) admin: KeyAdmin,
-    pub(super) client_ip: ClientIpSource,
-    #[cfg(feature = "audit")]
-    pub(super) audit_log: Option<Arc<dyn crate::audit::AuditLog>>,
-    #[cfg(feature = "openapi")]
-    pub(super) serves_openapi: bool,
-}
+pub struct Routes(Config);
 
 impl Routes {
     /// Serves the key routes from `admin`. By default the client address is the peer address of the connection.
     #[must_use]
     pub fn new(admin: KeyAdmin) -> Self {
-        Self {
+        Self(Config {
             admin,
             client_ip: ClientIpSource::peer(),
             #[cfg(feature = "audit")]
             audit_log: None,
             #[cfg(feature = "openapi")]
             serves_openapi: false,
-        }
+        })
     }
 
     /// Sets the source of the address that `GET /v1/whoami/ip` returns. Pass the same source to the layer (`C37`).
     #[must_use]
     pub fn with_client_ip(mut self, source: ClientIpSource) -> Self {
-        self.client_ip = source;
+        self.0.client_ip = source;
         self
     }
 
@@ -74,7 +61,7 @@ impl Routes {
     #[cfg(feature = "audit")]
     #[must_use]
     pub fn with_audit_log(mut self, log: impl crate::audit::AuditLog) -> Self {
-        self.audit_log = Some(Arc::new(log));
+        self.0.audit_log = Some(Arc::new(log));
         self
     }
 
@@ -82,7 +69,7 @@ impl Routes {
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn with_openapi(mut self) -> Self {
-        self.serves_openapi = true;
+        self.0.serves_openapi = true;
         self
     }
 
@@ -96,7 +83,7 @@ impl Routes {
     /// ```
     #[must_use]
     pub fn listing(&self) -> Listing {
-        handlers::routes(self).listing()
+        handlers::routes(&self.0).listing()
     }
 
     /// Returns the OpenAPI 3.1 document of the routes. The `security` of each operation states the requirement of its route.
@@ -110,10 +97,7 @@ impl Routes {
     #[cfg(feature = "openapi")]
     #[must_use]
     pub fn openapi(&self) -> utoipa::openapi::OpenApi {
-        let document = handlers::Contract::openapi();
-        #[cfg(feature = "audit")]
-        let document = document.merge_from(audit_log::Contract::openapi());
-        openapi::complete(document, &self.listing())
+        handlers::document(&self.0)
     }
 }
 
@@ -124,11 +108,11 @@ impl Routes {
 /// `500 auth_not_configured`. Other routes can be merged or nested, but not a router with a fallback: axum panics when both
 /// have one.
 pub fn router(routes: Routes) -> Router {
-    let router = handlers::routes(&routes).into_router();
+    let router = handlers::routes(&routes.0).into_router();
     router
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .layer(from_fn(answer_in_grpc))
-        .with_state(Arc::new(routes))
+        .with_state(Arc::new(routes.0))
 }
 
 /// Answers a rejected gRPC request with a gRPC status, because the handlers do not see the content type (`C32`).

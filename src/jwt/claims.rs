@@ -2,7 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{issuer::Issuer, membership::Claims, rejection::Reason};
+use super::{
+    issuer::Issuer,
+    membership::Claims,
+    rejection::Reason,
+    token::{string, text},
+};
 use crate::{
     json::{Object, Value},
     principal::Principal,
@@ -121,23 +126,6 @@ fn reject_other_tokens(claims: &Object, subject: &str) -> Result<(), Reason> {
     } else {
         Ok(())
     }
-}
-
-/// An optional claim. If present it must be a string, and not `null`.
-pub(crate) fn string<'a>(
-    claims: &'a Object,
-    name: &str,
-    reason: Reason,
-) -> Result<Option<&'a str>, Reason> {
-    let claim = claims.get(name);
-    claim.map(|value| value.as_str().ok_or(reason)).transpose()
-}
-
-/// A required claim: a string that is not empty.
-pub(crate) fn text<'a>(claims: &'a Object, name: &str, reason: Reason) -> Result<&'a str, Reason> {
-    string(claims, name, reason)?
-        .filter(|text| !text.is_empty())
-        .ok_or(reason)
 }
 
 /// A `NumericDate` (RFC 7519 §2), a fraction of a second rounded up. Rounding changes no decision: for a whole second `t`,

@@ -1,8 +1,8 @@
 //! The session claims of Clerk (C15).
 
 use super::{
-    claims::{string, text},
     membership::{Claims, InvalidClaim, Membership},
+    token::{string, text},
 };
 use crate::{json::Value, principal::Role};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{claims, rejection::Reason};
+use super::{rejection::Reason, token};
 use crate::{
     json::{Object, Value},
     principal::{OrgId, Principal, Role, Scopes, UserIdentity},
@@ -110,7 +110,7 @@ impl<'a> Claims<'a> {
     ///
     /// If it is not a string.
     pub fn string(&self, name: &str) -> Result<Option<&'a str>, InvalidClaim> {
-        Ok(claims::string(self.0, name, "a claim is not a string")?)
+        Ok(token::string(self.0, name, "a claim is not a string")?)
     }
 
     /// Returns the claim `name`.
@@ -120,7 +120,7 @@ impl<'a> Claims<'a> {
     /// If it is absent, empty, or not a string.
     pub fn required_string(&self, name: &str) -> Result<&'a str, InvalidClaim> {
         let reason = "a required claim is not a non-empty string";
-        Ok(claims::text(self.0, name, reason)?)
+        Ok(token::text(self.0, name, reason)?)
     }
 
     /// Returns the members of the claim `name`, if present.

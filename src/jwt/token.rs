@@ -102,6 +102,23 @@ pub(crate) fn object(json: &[u8]) -> Result<Object, Reason> {
     json::parse_object(json).map_err(|_| "the header or the payload is not a strict JSON object")
 }
 
+/// An optional claim. If present it must be a string, and not `null`.
+pub(crate) fn string<'a>(
+    claims: &'a Object,
+    name: &str,
+    reason: Reason,
+) -> Result<Option<&'a str>, Reason> {
+    let claim = claims.get(name);
+    claim.map(|value| value.as_str().ok_or(reason)).transpose()
+}
+
+/// A required claim: a string that is not empty.
+pub(crate) fn text<'a>(claims: &'a Object, name: &str, reason: Reason) -> Result<&'a str, Reason> {
+    string(claims, name, reason)?
+        .filter(|text| !text.is_empty())
+        .ok_or(reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -189,7 +189,11 @@ impl RouteTable {
 
     pub(crate) fn find<'a>(&'a self, method: &Method, path: &'a str) -> Route<'a> {
         let found = self.tree.at(path).ok().map(|found| *found.value);
-        let Some(Target { pattern, is_implied }) = found else {
+        let Some(Target {
+            pattern,
+            is_implied,
+        }) = found
+        else {
             return Route::Unmatched(&self.unmatched);
         };
         let pattern = self.patterns.get(pattern);

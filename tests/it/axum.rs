@@ -139,7 +139,11 @@ async fn optional_principal_is_none_on_a_public_route() {
             get(async |it: Option<Principal>| format!("{}", it.is_some())),
         )
         .route("/strict", get(async |_: Principal| ""))
-        .layer(auth().with_routes(RouteTable::new().any("/{*rest}", Requirement::public())));
+        .layer(
+            auth()
+                .with_public_route(Method::GET, "/{*rest}")
+                .with_public_route(Method::GET, "/"),
+        );
     assert_eq!(
         says(app.clone(), request("/")).await,
         (200, "false".to_owned())

@@ -255,8 +255,16 @@ async fn unserved_neighbour_of_a_public_route_is_authenticated() {
         (Method::GET, "/assets"),
         (Method::GET, "/assets/"),
     ] {
-        assert_eq!(anonymous(&app, method.clone(), path).await, 401, "{method} {path}");
-        assert_eq!(status(&app, method.clone(), path).await, 404, "{method} {path}");
+        assert_eq!(
+            anonymous(&app, method.clone(), path).await,
+            401,
+            "{method} {path}"
+        );
+        assert_eq!(
+            status(&app, method.clone(), path).await,
+            404,
+            "{method} {path}"
+        );
     }
 }
 

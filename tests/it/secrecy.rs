@@ -224,8 +224,8 @@ fn log_contains_no_token_and_no_digest() {
         .collect();
     for expected in [
         "admitted",
-        "MissingCredential",
-        "InvalidApiKey",
+        "missing_credential",
+        "invalid_api_key",
         "connection refused",
         "timeout",
     ] {

@@ -149,7 +149,11 @@ fn public_row_covers_only_what_it_names() {
     let mixed = table.route(Method::PUT, "/mixed", scope);
     let route = mixed.find(&Method::DELETE, "/mixed");
     assert!(!route.is_public());
-    assert_eq!(route.requirements().count(), 2, "the row for PUT, and the default");
+    assert_eq!(
+        route.requirements().count(),
+        2,
+        "the row for PUT, and the default"
+    );
 }
 
 // RFC 8441

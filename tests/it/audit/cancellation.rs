@@ -151,7 +151,8 @@ async fn rejected_grpc_call_is_recorded_with_the_status_of_its_rejection() {
         request.headers_mut().insert("content-type", grpc);
         let answer = stack.clone().oneshot(request).await.unwrap();
         assert_eq!(answer.status(), http_status);
-        let data = &records(&log).await[0]["data"];
+        let record = record_of(&log, &answer).await;
+        let data = &record["data"];
         assert_eq!(
             (&data["status"], &data["grpc_status"]),
             (&json!(403), &grpc_status)

@@ -84,7 +84,7 @@ fn router(chosen: &[usize]) -> Router {
 }
 
 /// The table of the chosen routes, each with a scope of its own.
-fn table(chosen: &[usize], base: &str) -> RouteTable {
+fn table(chosen: &[usize], public: &[usize], base: &str) -> RouteTable {
     chosen.iter().fold(RouteTable::new(), |table, &n| {
         let (method, path) = match ROUTES[n] {
             Declared::Route(method, path) => (method, path.to_owned()),
@@ -99,7 +99,10 @@ fn table(chosen: &[usize], base: &str) -> RouteTable {
             (base, "/") => base.to_owned(),
             (base, path) => format!("{base}{path}"),
         };
-        let requirement = Requirement::scope(scope(n));
+        let requirement = match public.contains(&n) {
+            true => Requirement::public(),
+            false => Requirement::scope(scope(n)),
+        };
         table.try_route(method, &path, requirement).unwrap()
     })
 }
@@ -131,8 +134,9 @@ fn route_of(response: &Response) -> Option<usize> {
 }
 
 /// The same routes behind the layer, which is placed in each of the ways that axum offers.
-fn guarded(chosen: &[usize], store: &MemoryStore) -> [(&'static str, Router); 3] {
-    let auth = |base| CoverbaseAuthLayer::new(store.clone()).with_routes(table(chosen, base));
+fn guarded(chosen: &[usize], public: &[usize], store: &MemoryStore) -> [(&'static str, Router); 3] {
+    let auth =
+        |base| CoverbaseAuthLayer::new(store.clone()).with_routes(table(chosen, public, base));
     let around = ServiceExt::<Request<Body>>::map_response(
         auth("").layer(router(chosen)),
         IntoResponse::into_response,
@@ -151,6 +155,7 @@ proptest! {
     #[test]
     fn served_route_always_had_its_requirement_checked(
         chosen in prop::collection::btree_set(0..ROUTES.len(), 1..9),
+        public in prop::collection::vec(0..ROUTES.len(), 0..4),
         paths in prop::collection::vec(prop::collection::vec(prop::sample::select(vec![
             "/", "/", "//", "admin", "Admin", "%61dmin", "users", "self", "keys", "1", "team", "files", "index", "v1", "v2",
             "reports", "raw", "{id}", "{*rest}", "..", "%2e%2e", ";a=b", "%00",
@@ -161,7 +166,7 @@ proptest! {
         let store = store();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (bare, guarded) = (router(&chosen), guarded(&chosen, &store));
+            let (bare, guarded) = (router(&chosen), guarded(&chosen, &public, &store));
             for path in paths {
                 let path = format!("/{}", path.concat());
                 let Some(plain) = request(method, &path, "") else { continue };
@@ -169,6 +174,13 @@ proptest! {
                 for (base, app) in &guarded {
                     // A nested router serves its root under the prefix, without a slash.
                     let path = if !base.is_empty() && path == "/" { base.to_string() } else { format!("{base}{path}") };
+                    let anonymous = Request::builder().method(method).uri(&*path);
+                    let anonymous = anonymous.body(Body::empty()).unwrap();
+                    let answer = app.clone().oneshot(anonymous).await.unwrap();
+                    if public.contains(&n) {
+                        continue;
+                    }
+                    prop_assert_eq!(route_of(&answer), None, "{} {}", method, path);
                     let with_all = request(method, &path, &secret_without(ROUTES.len())).unwrap();
                     let without = request(method, &path, &secret_without(n)).unwrap();
                     let answer = app.clone().oneshot(with_all).await.unwrap();

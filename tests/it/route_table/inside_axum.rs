@@ -83,8 +83,13 @@ async fn rewritten_path_must_satisfy_the_rows_of_both_paths() {
     assert_eq!(status(&trimming, Method::GET, "/v1/admin/").await, 403);
     assert_eq!(status(&trimming, Method::GET, "/v1/audit/").await, 200);
     let resolving = rewriting(routes(), |path| path.replace("/open/..", ""));
-    assert_eq!(status(&resolving, Method::GET, "/open/../v1/admin").await, 403);
-    let anonymous = Request::get("/open/../v1/audit").body(Body::empty()).unwrap();
+    assert_eq!(
+        status(&resolving, Method::GET, "/open/../v1/admin").await,
+        403
+    );
+    let anonymous = Request::get("/open/../v1/audit")
+        .body(Body::empty())
+        .unwrap();
     let response: Response = resolving.oneshot(anonymous).await.unwrap();
     assert_eq!(response.status(), 401);
 }

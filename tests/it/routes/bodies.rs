@@ -89,7 +89,7 @@ async fn invalid_body_is_422_with_the_field() {
         (
             &deep,
             json!(["body"]),
-            "JSON decode error: JSON nested too deeply",
+            "JSON decode error: not a JSON object",
             "json_invalid",
         ),
     ] {

@@ -75,7 +75,12 @@ async fn unknown_route_is_404_with_a_credential_and_401_without() {
             .collect();
         assert_eq!(
             headers,
-            ["content-type", "www-authenticate", "content-length"],
+            [
+                "content-type",
+                "www-authenticate",
+                "cache-control",
+                "content-length"
+            ],
             "{method} {path}"
         );
         let answer = ask(service.app(), request("ak_live_unknown", &method, path, "")).await;
