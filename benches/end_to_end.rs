@@ -1,24 +1,23 @@
-//! Requests over loopback, on hyper and on axum, with the layer and without it: ratios of throughput and of the server's
-//! processor time. It stops by itself: `cargo bench --bench end_to_end >benches/results/end_to_end.tsv`.
+//! Requests over loopback to servers with the layer and without it: throughput, and the server's processor time per request.
+//! `cargo bench --all-features --bench end_to_end`
 
-#[path = "support/race.rs"]
-mod race;
 #[path = "support/mod.rs"]
 mod support;
 
 use std::{
     convert::Infallible,
     error::Error,
-    future::{Ready, ready},
+    future::{Future, Ready, ready},
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
 use axum::{Router, routing::get};
 use bytes::Bytes;
-use coverbase_auth::{CoverbaseAuthLayer, KeyDigest, KeyStore, Lookup, MemoryStore, StoreError};
+use coverbase_auth::{CoverbaseAuthLayer, Requirement, Scope};
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
@@ -28,99 +27,198 @@ use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use race::{is_test, median, print, thread_nanoseconds};
-use support::{key, layer, store};
+use support::{
+    race::{Limit, is_test, median, print_budget, print_heading, print_row, thread_nanoseconds},
+    requests::key,
+    services::layer,
+};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Handle},
+    task::JoinSet,
+};
+use tonic::{
+    metadata::AsciiMetadataValue,
+    transport::{Channel, Endpoint, server::TcpIncoming},
+};
+use tonic_health::{
+    pb::{HealthCheckRequest, health_client::HealthClient},
+    server::health_reporter,
+};
 use tower::{Layer, Service, service_fn};
 
-const CONNECTIONS: usize = 8;
+/// Requests that are under way at the same time.
+const CONCURRENT: usize = 8;
 
 fn main() {
     stay_on(0);
-    let on_hyper = || service_fn(answer);
-    let on_axum = || {
-        Router::new().route("/", get(async || "hello")).route(
-            "/processor-time",
-            get(async || thread_nanoseconds().to_string()),
-        )
-    };
-    let mut loads = [
-        ("hyper", listen(on_hyper()), 0),
-        (
-            "hyper, with the layer",
-            listen(layer(1000).layer(on_hyper())),
-            0,
+    let mut pairs = [
+        Pair::new(
+            "hyper",
+            0.97,
+            http1(service_fn(hello)),
+            http1(auth().layer(service_fn(hello))),
         ),
-        ("axum", listen(on_axum()), 0),
-        (
-            "axum, with the layer",
-            listen(layer(1000).layer(on_axum())),
-            0,
+        Pair::new(
+            "axum, around the Router",
+            0.96,
+            http1(on_axum()),
+            http1(auth().layer(on_axum())),
         ),
-        (
-            "axum, with a store that fails",
-            listen(CoverbaseAuthLayer::new(Failing::new()).layer(on_axum())),
-            1,
+        Pair::new(
+            "axum, Router::layer",
+            0.96,
+            http1(on_axum()),
+            http1(on_axum().layer(auth())),
         ),
-    ]
-    .map(|(name, address, number)| (name, Load::connect(address, number), Vec::new()));
-
-    // Many short rounds: what disturbs the machine falls on a few of them, and on all of the servers alike.
-    let (rounds, turns) = if is_test() { (1, 1) } else { (200, 60) };
+        Pair::new("tonic", 0.97, grpc(None), grpc(Some(auth()))),
+    ];
+    // Many short rounds: a disturbance of the machine affects few of them, and both servers of a pair.
+    let (rounds, turns) = if is_test() { (1, 1) } else { (300, 60) };
     for _ in 0..rounds {
-        for (_, load, costs) in &mut loads {
-            costs.push(load.run(turns));
+        for pair in &mut pairs {
+            pair.run(turns);
         }
     }
-    let of = |measure: fn(&Cost) -> f64| {
-        let median_of = |costs: &[Cost]| median(costs.iter().map(measure).collect());
-        loads
-            .each_ref()
-            .map(|(name, _, costs)| ((*name).to_owned(), median_of(costs)))
-    };
-    print(
-        "end to end: requests a second",
-        &of(|cost| cost.requests_a_second),
+    print_heading(
+        "End to end: a server with the layer, to the same server without it",
+        &[
+            "throughput",
+            "server CPU per request",
+            "requests/s without it",
+        ],
     );
-    print(
-        "end to end: nanoseconds of the server's processor a request",
-        &of(|cost| cost.server_nanoseconds),
-    );
+    pairs.iter().for_each(Pair::print);
 }
 
-/// The inner service on hyper. It tells how much processor time its thread has had.
-fn answer(request: Request<Incoming>) -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
-    ready(Ok(Response::new(Full::from(match request.uri().path() {
-        "/processor-time" => thread_nanoseconds().to_string().into(),
-        _ => Bytes::from_static(b"hello"),
-    }))))
+/// A server without the layer and the same server with it.
+struct Pair {
+    name: &'static str,
+    limit: f64,
+    loads: [Load; 2],
+    rounds: Vec<[Cost; 2]>,
 }
 
-/// A store that knows one key, and cannot answer for others.
-#[derive(Debug)]
-struct Failing {
-    known: MemoryStore,
-    error: StoreError,
+struct Cost {
+    requests_per_second: f64,
+    server_nanoseconds: f64,
 }
 
-impl Failing {
-    fn new() -> Self {
-        let (known, error) = (store(1), StoreError::new("down"));
-        Self { known, error }
+impl Pair {
+    fn new(name: &'static str, limit: f64, bare: Load, with_layer: Load) -> Self {
+        Self {
+            name,
+            limit,
+            loads: [bare, with_layer],
+            rounds: Vec::new(),
+        }
     }
-}
 
-impl KeyStore for Failing {
-    fn lookup(&self, digest: &KeyDigest) -> Lookup {
-        if *digest == key(0).digest() {
-            self.known.lookup(digest)
+    fn run(&mut self, turns: usize) {
+        let [bare, with_layer] = &mut self.loads;
+        // Neither server is always the first one.
+        let costs = if self.rounds.len().is_multiple_of(2) {
+            let bare = bare.run(turns);
+            [bare, with_layer.run(turns)]
         } else {
-            Lookup::ready(Err(self.error.clone()))
+            let with_layer = with_layer.run(turns);
+            [bare.run(turns), with_layer]
+        };
+        self.rounds.push(costs);
+    }
+
+    fn print(&self) {
+        let throughput = self.ratio(|cost| cost.requests_per_second);
+        let processor = self.ratio(|cost| cost.server_nanoseconds);
+        let bare = self.rounds.iter().map(|[bare, _]| bare.requests_per_second);
+        let bare = median(bare.collect());
+        print_row(self.name, &[throughput, processor, bare]);
+        let name = format!("throughput with the layer, to without it: {}", self.name);
+        print_budget(&name, throughput, Limit::AtLeast(self.limit));
+    }
+
+    /// Returns the median, over the rounds, of the figure with the layer to the figure without it.
+    fn ratio(&self, figure: fn(&Cost) -> f64) -> f64 {
+        let rounds = self.rounds.iter();
+        let ratios = rounds.map(|[bare, with_layer]| figure(with_layer) / figure(bare));
+        median(ratios.collect())
+    }
+}
+
+/// A server and its client.
+struct Load {
+    server: Server,
+    /// Sends so many requests one after the other, at each of the concurrent places.
+    send: Box<dyn FnMut(usize)>,
+}
+
+impl Load {
+    fn run(&mut self, turns: usize) -> Cost {
+        let (spent, started) = (self.server.nanoseconds(), Instant::now());
+        (self.send)(turns);
+        let seconds = started.elapsed().as_secs_f64();
+        let requests = (turns * CONCURRENT) as f64;
+        Cost {
+            requests_per_second: requests / seconds,
+            server_nanoseconds: (self.server.nanoseconds() - spent) / requests,
         }
     }
 }
 
-/// Serves HTTP/1.1 on a thread of its own until the process ends.
-fn listen<S, B>(service: S) -> SocketAddr
+fn auth() -> CoverbaseAuthLayer {
+    layer(1000).with_requirement(Requirement::scope(Scope::AUDIT_READ))
+}
+
+/// A server on a thread of its own, until the process ends.
+struct Server {
+    address: SocketAddr,
+    runtime: Handle,
+}
+
+impl Server {
+    fn start<F: Future>(serve: impl FnOnce(TcpListener) -> F + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            stay_on(1);
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.expect("a runtime");
+            runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let address = listener.local_addr().expect("an address");
+                let runtime = Handle::current();
+                sender.send(Self { address, runtime }).expect("a receiver");
+                serve(listener).await;
+            });
+        });
+        receiver.recv().expect("a server")
+    }
+
+    /// Returns the processor time that the server's thread has used.
+    fn nanoseconds(&self) -> f64 {
+        let (sender, receiver) = mpsc::channel();
+        self.runtime
+            .spawn(async move { sender.send(thread_nanoseconds()) });
+        receiver.recv().expect("a running server")
+    }
+}
+
+/// Keeps this thread on one processor: the client has one and the servers the other. Where that is not possible, the
+/// system decides.
+fn stay_on(processor: usize) {
+    let mut processors = CpuSet::new();
+    let chosen = processors.set(processor);
+    let _ = chosen.and_then(|()| sched_setaffinity(Pid::from_raw(0), &processors));
+}
+
+fn hello(_: Request<Incoming>) -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
+    ready(Ok(Response::new(Full::from("hello"))))
+}
+
+fn on_axum() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+fn http1<S, B>(service: S) -> Load
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -129,114 +227,94 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.set_nonblocking(true).expect("a socket");
-    let address = listener.local_addr().expect("an address");
-    thread::spawn(move || {
-        stay_on(1);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build();
-        runtime.expect("a runtime").block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = TowerToHyperService::new(service.clone());
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let server = Server::start(async move |listener: TcpListener| {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(service.clone());
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let mut connections = [(); CONCURRENT].map(|()| connect(server.address));
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: api.example.com\r\nuser-agent: curl/8.5.0\r\naccept: */*\r\n\
+         authorization: Bearer {}\r\n\r\n",
+        key(0).expose_secret()
+    );
+    let send = Box::new(move |turns| {
+        for _ in 0..turns {
+            for connection in &mut connections {
+                connection.write_all(request.as_bytes()).expect("a server");
             }
+            connections.iter_mut().for_each(read_response);
+        }
+    });
+    Load { server, send }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a server");
+    stream.set_nodelay(true).expect("a socket");
+    let timeout = Some(Duration::from_secs(10));
+    stream.set_read_timeout(timeout).expect("a socket");
+    stream
+}
+
+/// Reads one response. Every body is `hello`.
+fn read_response(connection: &mut TcpStream) {
+    let (mut buffer, mut len) = ([0; 4096], 0);
+    while !buffer[..len].ends_with(b"hello") {
+        let read = connection.read(&mut buffer[len..]);
+        match read.expect("a response in time") {
+            0 => panic!("{}", String::from_utf8_lossy(&buffer[..len])),
+            read => len += read,
+        }
+    }
+    assert!(buffer.starts_with(b"HTTP/1.1 200"));
+}
+
+/// Unary calls of the health service, over one HTTP/2 connection.
+fn grpc(auth: Option<CoverbaseAuthLayer>) -> Load {
+    let server = Server::start(async move |listener: TcpListener| {
+        let (_, health) = health_reporter();
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let mut server = tonic::transport::Server::builder();
+        match auth {
+            Some(auth) => {
+                server
+                    .layer(auth)
+                    .add_service(health)
+                    .serve_with_incoming(incoming)
+                    .await
+            }
+            None => {
+                server
+                    .add_service(health)
+                    .serve_with_incoming(incoming)
+                    .await
+            }
+        }
+    });
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).expect("a URL");
+    let channel = runtime.block_on(endpoint.connect()).expect("a server");
+    let send = Box::new(move |turns| {
+        runtime.block_on(async {
+            let calls = [(); CONCURRENT].map(|()| check_health(channel.clone(), turns));
+            calls.into_iter().collect::<JoinSet<()>>().join_all().await;
         });
     });
-    address
+    Load { server, send }
 }
 
-/// The client has a processor and the servers another one: a server that is put beside the client halves its own
-/// throughput. Where that is not to be had, the system decides.
-fn stay_on(processor: usize) {
-    let mut processors = CpuSet::new();
-    let chosen = processors.set(processor);
-    let _ = chosen.and_then(|()| sched_setaffinity(Pid::from_raw(0), &processors));
-}
-
-struct Cost {
-    requests_a_second: f64,
-    server_nanoseconds: f64,
-}
-
-/// Some connections, on each of which one request is under way.
-struct Load {
-    connections: Vec<TcpStream>,
-    request: String,
-}
-
-impl Load {
-    fn connect(address: SocketAddr, number: u64) -> Self {
-        let connect = |_| {
-            let stream = TcpStream::connect(address).expect("a listener");
-            stream.set_nodelay(true).expect("a socket");
-            stream
-                .set_read_timeout(Some(Duration::from_secs(10)))
-                .expect("a socket");
-            stream
-        };
-        Self {
-            connections: (0..CONNECTIONS).map(connect).collect(),
-            request: request("/", number),
-        }
-    }
-
-    fn run(&mut self, turns: usize) -> Cost {
-        let (started, spent) = (Instant::now(), self.processor_time());
-        for _ in 0..turns {
-            for connection in &mut self.connections {
-                connection
-                    .write_all(self.request.as_bytes())
-                    .expect("a listener");
-            }
-            for connection in &mut self.connections {
-                body_of_answer(connection);
-            }
-        }
-        let requests = (turns * CONNECTIONS) as f64;
-        let seconds = started.elapsed().as_secs_f64();
-        Cost {
-            requests_a_second: requests / seconds,
-            server_nanoseconds: (self.processor_time() - spent) / requests,
-        }
-    }
-
-    fn processor_time(&mut self) -> f64 {
-        let connection = &mut self.connections[0];
-        connection
-            .write_all(request("/processor-time", 0).as_bytes())
-            .expect("a listener");
-        body_of_answer(connection).parse().expect("nanoseconds")
-    }
-}
-
-fn request(path: &str, number: u64) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nhost: api.example.com\r\nuser-agent: curl/8.5.0\r\naccept: */*\r\n\
-         authorization: Bearer {}\r\n\r\n",
-        key(number).expose_secret()
-    )
-}
-
-fn body_of_answer(connection: &mut TcpStream) -> String {
-    let (mut answer, mut buffer) = (String::new(), [0; 4096]);
-    loop {
-        let read = connection.read(&mut buffer).expect("an answer in time");
-        answer.push_str(str::from_utf8(&buffer[..read]).expect("text"));
-        let Some((head, body)) = answer.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let len = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        if body.len()
-            == len
-                .and_then(|len| len.parse::<usize>().ok())
-                .expect("a length")
-        {
-            return body.to_owned();
-        }
+async fn check_health(channel: Channel, turns: usize) {
+    let bearer = format!("Bearer {}", key(0).expose_secret());
+    let bearer: AsciiMetadataValue = bearer.parse().expect("a metadata value");
+    let mut client = HealthClient::new(channel);
+    for _ in 0..turns {
+        let mut request = tonic::Request::new(HealthCheckRequest::default());
+        request
+            .metadata_mut()
+            .insert("authorization", bearer.clone());
+        client.check(request).await.expect("a response");
     }
 }

@@ -1,339 +1,186 @@
-//! What each outcome takes, beside the bare service with the same request. Only ratios within one run are claims.
+//! The time that each outcome adds to a request, over the bare service: `cargo bench --all-features --bench request`.
 
-#[path = "support/cached.rs"]
-mod cached;
-#[path = "support/floor.rs"]
-mod floor;
-#[path = "support/race.rs"]
-mod race;
-#[path = "support/session.rs"]
-mod session;
 #[path = "support/mod.rs"]
 mod support;
 
-use std::{fmt::Debug, hint::black_box, net::IpAddr, time::Duration};
+use std::fmt::Debug;
 
-use cached::cached;
 use coverbase_auth::{
-    CoverbaseAuthLayer, KeyFormat, KeyRecord, MemoryStore, Rejection, RejectionKind, RequireLayer,
-    Requirement, Role, Scope,
-    audit::{AuditLayer, AuditRecord, AuditSink},
-    testing::TestIssuer,
+    ClientIpSource, CoverbaseAuthLayer, KeyDigest, KeyStore, Lookup, MemoryStore, Rejection,
+    RejectionKind as Kind, RequireLayer, Requirement, RouteTable, Scope, testing::TestIssuer,
 };
-use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main,
-    measurement::{Measurement, ValueFormatter, WallTime},
-};
-use floor::lookups_in_turn;
-use http::{HeaderName, HeaderValue, Request, Response};
-use ipnet::IpNet;
-use race::{is_test, thread_nanoseconds};
-use session::{ALGORITHMS, ISSUER, signatures_in_turn, token, verifier};
+use http::{Method, Request, Response};
 use support::{
-    Bare, Down, Pending, always, answer, bearer, from_peer, hot_set, in_turn, key, layer, record,
-    request, restricted, routed, serve, store, table,
+    race::{Contender, Limit, print_budget, print_heading, print_row, race},
+    requests::{always, bearer, hot_set, in_turn, key, request},
+    services::{
+        Bare, Down, Nowhere, cached, layer, record, response_of, restricted, routes, store,
+        store_of,
+    },
+    sessions::{ISSUER, token, verifier},
 };
 use tower::{Layer, Service};
 
 /// The keys of the hot set; each request presents the next one.
 const HOT: u64 = 1000;
 
-criterion_group!(
-    name = benches;
-    config = Criterion::default()
-        .with_measurement(ThreadTime)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(700));
-    targets = bare, keys, sessions, refusals, allowlists, requirements, audit
-);
-criterion_main!(benches);
+/// Calls per round: the first thousand bring the hot set back into the processor's cache.
+const CALLS: usize = 4000;
 
-/// The processor time of this thread, so that a busy machine changes little.
-struct ThreadTime;
+/// Calls per round that verify a signature.
+const VERIFICATIONS: usize = 50;
 
-impl Measurement for ThreadTime {
-    type Intermediate = f64;
-    type Value = f64;
-
-    fn start(&self) -> f64 {
-        thread_nanoseconds()
-    }
-
-    fn end(&self, started: f64) -> f64 {
-        thread_nanoseconds() - started
-    }
-
-    fn add(&self, one: &f64, other: &f64) -> f64 {
-        one + other
-    }
-
-    fn zero(&self) -> f64 {
-        0.0
-    }
-
-    fn to_f64(&self, nanoseconds: &f64) -> f64 {
-        *nanoseconds
-    }
-
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
-    }
-}
-
-type Group<'a> = BenchmarkGroup<'a, ThreadTime>;
-
-/// One outcome, and the bare service with the same request that it is to be set beside.
-fn measure<S: Service<Request<()>>>(
-    group: &mut Group<'_>,
-    name: &str,
-    over: &str,
-    mut service: S,
-    mut request: impl FnMut() -> Request<()>,
-) {
-    group.bench_function(BenchmarkId::new(name, over), |bencher| {
-        bencher.iter(|| serve(&mut service, request()));
-    });
-}
-
-/// What needs no service.
-fn measure_alone<T>(group: &mut Group<'_>, name: &str, mut call: impl FnMut() -> T) {
-    group.bench_function(BenchmarkId::new(name, "nothing"), |bencher| {
-        bencher.iter(&mut call);
-    });
-}
-
-fn bare(criterion: &mut Criterion<ThreadTime>) {
-    let mut group = criterion.benchmark_group("bare");
-    let mut hot = hot_set(HOT);
-    let mut good = always(key(0).expose_secret());
-    let mut bare = |name: &str, request: &mut dyn FnMut() -> Request<()>| {
-        measure(&mut group, name, "nothing", Bare, request);
-    };
-    bare("hot set", &mut hot);
-    bare("routed", &mut || routed(hot()));
-    bare("one key", &mut good);
-    bare("from peer", &mut || from_peer(good()));
-    bare("anonymous", &mut || request(None));
-    bare("anonymous, gRPC", &mut || as_grpc(request(None)));
-    bare("session", &mut always(&token(&TestIssuer::new(ISSUER), 0)));
-    let slot = table().layer(Bare);
-    measure(&mut group, "slot", "nothing", slot, hot);
-}
-
-fn keys(criterion: &mut Criterion<ThreadTime>) {
-    let mut group = criterion.benchmark_group("key");
-    let mut hot = hot_set(HOT);
-    let secrets = (0..HOT).map(|number| key(number).expose_secret().to_owned());
-    let digests = (0..HOT).map(|number| (*key(number).digest().as_bytes(), ()));
-    let floor = lookups_in_turn(digests.collect(), secrets.collect());
-    measure_alone(&mut group, "floor", floor);
-    let auth = || layer(HOT).layer(Bare);
-    measure(&mut group, "extensions empty", "hot set", auth(), &mut hot);
-    measure(&mut group, "routed", "routed", auth(), || routed(hot()));
-    let slot = (table(), layer(HOT)).layer(Bare);
-    measure(&mut group, "slot", "slot", slot, &mut hot);
-    let cached = CoverbaseAuthLayer::new(cached(HOT)).layer(Bare);
-    measure(&mut group, "cached", "routed", cached, || routed(hot()));
-    let pending = CoverbaseAuthLayer::new(Pending(store(HOT))).layer(Bare);
-    measure(&mut group, "pending", "routed", pending, || routed(hot()));
-}
-
-fn sessions(criterion: &mut Criterion<ThreadTime>) {
-    let mut group = criterion.benchmark_group("session");
-    let users = if is_test() { 1 } else { 1000 };
-    for algorithm in ALGORITHMS {
-        let issuer = TestIssuer::new(ISSUER).with_algorithm(algorithm);
-        let named = |what: &str| format!("{algorithm} {what}");
-        let tokens: Vec<_> = (0..users).map(|user| token(&issuer, user)).collect();
-        let mut check = signatures_in_turn(&issuer, &tokens);
-        measure_alone(&mut group, &named("bare check"), &mut check);
-
-        let seen = always(&tokens[0]);
-        let auth = layer_for(&issuer).layer(Bare);
-        measure(&mut group, &named("seen"), "session", auth, seen);
-
-        // Fewer are remembered than come in between, so that each is new when its turn comes again.
-        let forgetful = verifier(&issuer).with_remembered_tokens(8);
-        let auth = layer(0).with_jwt(forgetful).layer(Bare);
-        let new = in_turn(tokens.iter().map(|token| bearer(token)).collect());
-        measure(&mut group, &named("new"), "session", auth, new);
-    }
-}
-
-fn layer_for(issuer: &TestIssuer) -> CoverbaseAuthLayer {
-    layer(HOT).with_jwt(verifier(issuer))
-}
-
-/// Every refusal that is the layer's to answer; the others are answers of the routes inside.
-fn refusals(criterion: &mut Criterion<ThreadTime>) {
-    use RejectionKind as Kind;
-
-    let mut group = criterion.benchmark_group("refused");
+fn main() {
     let issuer = TestIssuer::new(ISSUER);
-    let auth = || layer_for(&issuer);
+    let mut contenders = vec![
+        Contender::service("bare", CALLS, Bare, hot_set(HOT)),
+        Contender::service("bare, no credential", CALLS, Bare, || request(None)),
+    ];
+    contenders.extend(admitted(&issuer));
+    contenders.extend(rejected(&issuer));
+    let times = race(contenders, 200);
 
-    let mut anonymous = |name: &str, over: &str, request: fn() -> Request<()>| {
-        let service = auth().layer(Bare);
-        measure_refusal(
-            &mut group,
-            name,
-            over,
-            Kind::MissingCredential,
-            service,
-            request,
-        );
+    let added = |name: &str| match name {
+        "rejected: credential missing" => times.of(name) - times.of("bare, no credential"),
+        _ => times.of(name) - times.of("bare"),
     };
-    anonymous("missing", "anonymous", || request(None));
-    anonymous("missing, gRPC", "anonymous, gRPC", || {
-        as_grpc(request(None))
-    });
-
-    let mut token_for = |name: &str, kind, layer: CoverbaseAuthLayer, presented: &str| {
-        let service = layer.layer(Bare);
-        measure_refusal(
-            &mut group,
-            name,
-            "session",
-            kind,
-            service,
-            always(presented),
-        );
-    };
-    let foreign = token(&TestIssuer::new(ISSUER), 0);
-    token_for(
-        "session invalid",
-        Kind::InvalidSessionToken,
-        auth(),
-        &foreign,
-    );
-    let members = auth().with_requirement(Requirement::roles([Role::MEMBER]));
-    let admin = token(&issuer, 0);
-    token_for("role not accepted", Kind::UnauthorizedRole, members, &admin);
-
-    let (good, unknown) = (key(0), key(HOT));
-    let mut key_for = |name: &str, kind, layer: CoverbaseAuthLayer, presented: &str| {
-        let service = layer.layer(Bare);
-        measure_refusal(
-            &mut group,
-            name,
-            "one key",
-            kind,
-            service,
-            always(presented),
-        );
-    };
-    key_for("malformed", Kind::MalformedCredential, auth(), "a,b");
-    key_for(
-        "key unknown",
-        Kind::InvalidApiKey,
-        auth(),
-        unknown.expose_secret(),
-    );
-    let good = good.expose_secret();
-    let minted = auth().with_key_format(KeyFormat::Minted);
-    key_for("key not minted", Kind::InvalidApiKey, minted, good);
-    let expired = with_key(record(0).with_expires_at(1));
-    key_for("key expired", Kind::InvalidApiKey, expired, good);
-    let revoked = with_key(record(0).with_revoked_at(1));
-    key_for("key revoked", Kind::InvalidApiKey, revoked, good);
-    let managers = auth().with_requirement(Requirement::scope(Scope::KEYS_MANAGE));
-    key_for("scope missing", Kind::InsufficientScope, managers, good);
-    key_for(
-        "address not allowed",
-        Kind::IpNotAllowed,
-        restricted(1),
-        good,
-    );
-    let down = CoverbaseAuthLayer::new(Down::new());
-    key_for("store down", Kind::AuthUnavailable, down, good);
-
-    let alone = RequireLayer::new(Requirement::authenticated()).layer(Bare);
-    let kind = Kind::AuthNotConfigured;
-    measure_refusal(&mut group, "no layer", "one key", kind, alone, always(good));
-}
-
-/// Makes sure that it is refused for what it is to be refused for.
-fn measure_refusal<S, B>(
-    group: &mut Group<'_>,
-    name: &str,
-    over: &str,
-    kind: RejectionKind,
-    mut service: S,
-    mut request: impl FnMut() -> Request<()>,
-) where
-    S: Service<Request<()>, Response = Response<B>, Error: Debug>,
-{
-    let answer = answer(&mut service, request());
-    let refused = answer.extensions().get().map(Rejection::kind);
-    assert_eq!(refused, Some(kind), "{name}");
-    measure(group, name, over, service, request);
-}
-
-fn with_key(record: KeyRecord) -> CoverbaseAuthLayer {
-    let store = MemoryStore::new();
-    store.insert(&key(0), record);
-    CoverbaseAuthLayer::new(store)
-}
-
-fn as_grpc(mut request: Request<()>) -> Request<()> {
-    let name = HeaderName::from_static("content-type");
-    let grpc = HeaderValue::from_static("application/grpc");
-    request.headers_mut().insert(name, grpc);
-    request
-}
-
-fn allowlists(criterion: &mut Criterion<ThreadTime>) {
-    let mut group = criterion.benchmark_group("allowlist");
-    let network: IpNet = "10.0.0.0/25".parse().expect("a network");
-    let address: IpAddr = "10.0.0.9".parse().expect("an address");
-    measure_alone(&mut group, "IpNet::contains", || {
-        black_box(network).contains(black_box(&address))
-    });
-    let mut good = always(key(0).expose_secret());
-    let mut from_peer = || from_peer(good());
-    let open = with_key(record(0)).layer(Bare);
-    measure(&mut group, "none", "from peer", open, &mut from_peer);
-    for networks in [1, 100, 10_000] {
-        let name = networks.to_string();
-        let auth = restricted(networks).layer(Bare);
-        measure(&mut group, &name, "from peer", auth, &mut from_peer);
+    print_heading("Time added to a request, by outcome", &["ns"]);
+    for (name, _) in times.iter().filter(|(name, _)| !name.starts_with("bare")) {
+        print_row(name, &[added(name)]);
     }
-}
-
-fn requirements(criterion: &mut Criterion<ThreadTime>) {
-    let mut group = criterion.benchmark_group("requirement");
-    let mut hot = hot_set(HOT);
-    let auth = || layer(HOT).layer(Bare);
-    measure(&mut group, "none", "hot set", auth(), &mut hot);
-    measure(&mut group, "in the extensions", "routed", auth(), || {
-        routed(hot())
-    });
-    let require = RequireLayer::new(Requirement::scope(Scope::AUDIT_READ));
-    let inside = (layer(HOT), require).layer(Bare);
-    measure(&mut group, "by RequireLayer", "hot set", inside, &mut hot);
-    let slot = (table(), layer(HOT)).layer(Bare);
-    measure(
-        &mut group,
-        "by RequirementsLayer",
-        "hot set",
-        slot,
-        &mut hot,
+    print_budget(
+        "added time of a key in a `CachedStore`, to a key in memory",
+        added("key, CachedStore") / added("key"),
+        Limit::AtMost(1.25),
     );
 }
 
-/// A sink that loses what it is given.
-#[derive(Debug)]
-struct Nowhere;
-
-impl AuditSink for Nowhere {
-    fn record(&self, _: AuditRecord) {}
+fn admitted(issuer: &TestIssuer) -> [Contender<'static>; 9] {
+    let require = RequireLayer::new(Requirement::scope(Scope::AUDIT_READ));
+    let sessions = layer(HOT).with_jwt(verifier(issuer)).layer(Bare);
+    let key = |name, layer: CoverbaseAuthLayer| admits(name, layer.layer(Bare), hot_set(HOT));
+    [
+        key("key", layer(HOT)),
+        key(
+            "key, a row of a RouteTable",
+            layer(HOT).with_routes(routes()),
+        ),
+        admits(
+            "key, RequireLayer inside",
+            (layer(HOT), require).layer(Bare),
+            hot_set(HOT),
+        ),
+        key("key, an allowlist of 1", restricted(HOT, 1)),
+        key("key, an allowlist of 1,000", restricted(HOT, 1000)),
+        key("key, CachedStore", CoverbaseAuthLayer::new(cached(HOT))),
+        key(
+            "key, a store that answers with a future",
+            CoverbaseAuthLayer::new(Pending(store(HOT))),
+        ),
+        key("key, audited", layer(HOT).with_audit(Nowhere)),
+        admits(
+            "session token, verified before",
+            sessions,
+            always(&token(issuer, 0)),
+        ),
+    ]
 }
 
-fn audit(criterion: &mut Criterion<ThreadTime>) {
-    let mut group = criterion.benchmark_group("audit");
-    let mut hot = hot_set(HOT);
-    let off = layer(HOT).layer(Bare);
-    measure(&mut group, "off", "routed", off, || routed(hot()));
-    let on = (AuditLayer::new(Nowhere), layer(HOT)).layer(Bare);
-    measure(&mut group, "on", "routed", on, || routed(hot()));
+fn rejected(issuer: &TestIssuer) -> [Contender<'static>; 9] {
+    let key_of = |name, kind, layer| rejects(name, kind, layer, hot_set(HOT));
+    let unknown = (HOT..2 * HOT).map(|number| bearer(key(number).expose_secret()));
+    let expired = store_of(HOT, |number| record(number).with_expires_at(1));
+    let nowhere = ClientIpSource::from_fn(|_| None);
+    let other_routes = RouteTable::new().route(Method::GET, "/healthz", Requirement::public());
+    [
+        rejects(
+            "rejected: credential missing",
+            Kind::MissingCredential,
+            layer(HOT),
+            || request(None),
+        ),
+        rejects(
+            "rejected: credential malformed",
+            Kind::MalformedCredential,
+            layer(HOT),
+            always("a,b"),
+        ),
+        rejects(
+            "rejected: key unknown",
+            Kind::InvalidApiKey,
+            layer(HOT),
+            in_turn(unknown.collect()),
+        ),
+        key_of(
+            "rejected: key expired",
+            Kind::InvalidApiKey,
+            CoverbaseAuthLayer::new(expired),
+        ),
+        key_of(
+            "rejected: address not in the allowlist",
+            Kind::IpNotAllowed,
+            restricted(HOT, 1).with_client_ip(nowhere),
+        ),
+        key_of(
+            "rejected: scope missing",
+            Kind::InsufficientScope,
+            layer(HOT).with_requirement(Requirement::scope(Scope::KEYS_MANAGE)),
+        ),
+        key_of(
+            "rejected: no row of the RouteTable",
+            Kind::NotFound,
+            layer(HOT).with_routes(other_routes),
+        ),
+        key_of(
+            "rejected: store down",
+            Kind::AuthUnavailable,
+            CoverbaseAuthLayer::new(Down::new()),
+        ),
+        rejects(
+            "rejected: session token forged",
+            Kind::InvalidSessionToken,
+            layer(HOT).with_jwt(verifier(issuer)),
+            always(&token(&TestIssuer::new(ISSUER), 0)),
+        ),
+    ]
+}
+
+fn admits<S, B>(
+    name: &str,
+    mut service: S,
+    mut request: impl FnMut() -> Request<()> + 'static,
+) -> Contender<'static>
+where
+    S: Service<Request<()>, Response = Response<B>, Error: Debug> + 'static,
+{
+    let response = response_of(&mut service, request());
+    assert!(response.status().is_success(), "{name}");
+    Contender::service(name, CALLS, service, request)
+}
+
+fn rejects(
+    name: &str,
+    kind: Kind,
+    layer: CoverbaseAuthLayer,
+    mut request: impl FnMut() -> Request<()> + 'static,
+) -> Contender<'static> {
+    let mut service = layer.layer(Bare);
+    let response = response_of(&mut service, request());
+    let rejected = response.extensions().get().map(Rejection::kind);
+    assert_eq!(rejected, Some(kind), "{name}");
+    let calls = match kind {
+        Kind::InvalidSessionToken => VERIFICATIONS,
+        _ => CALLS,
+    };
+    Contender::service(name, calls, service, request)
+}
+
+/// A store that answers with a future, as a database does. The future is ready when it is polled.
+#[derive(Debug)]
+struct Pending(MemoryStore);
+
+impl KeyStore for Pending {
+    fn lookup(&self, digest: &KeyDigest) -> Lookup {
+        Lookup::pending(self.0.lookup(digest))
+    }
 }

@@ -1,4 +1,4 @@
-//! What is in use of the heap, by this thread: it measures a store as it lies in memory, and costs the others nothing.
+//! An allocator that counts the bytes each thread has in use.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -17,7 +17,7 @@ fn count(layout: Layout, sign: i64) {
     IN_USE.set(IN_USE.get() + sign * bytes as i64);
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout, 1);
@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// What `make` makes, and how many bytes it holds.
+/// Returns the result of `make` and how many bytes it holds.
 pub(crate) fn bytes_of<T>(make: impl FnOnce() -> T) -> (T, f64) {
     let before = IN_USE.get();
     let made = make();

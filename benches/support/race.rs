@@ -1,5 +1,5 @@
-//! Contenders measured in turn, round by round, so that what disturbs the machine disturbs all of them alike.
-#![allow(dead_code, reason = "no bench uses all of it")]
+//! Contenders measured in turn, round by round, so that a disturbance of the machine affects all of them alike; and the
+//! lines that `benches/report` reads.
 
 use std::hint::black_box;
 
@@ -7,17 +7,17 @@ use http::Request;
 use nix::time::{ClockId, clock_gettime};
 use tower::Service;
 
-use crate::support::serve;
+use super::services::serve;
 
-/// Something that is measured: it runs so many times, and says how many nanoseconds that took.
+/// A function that is measured under a name. Each run returns nanoseconds per call.
 pub(crate) struct Contender<'a> {
     name: String,
     run: Box<dyn FnMut() -> f64 + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    /// A service. The requests are made between the calls, as on a server, where one takes the memory that the last has
-    /// given back; so what a contender adds is what it takes over the bare service with the same requests.
+    /// Measures a service. The requests are made between the calls, as on a server, where a request takes the memory that
+    /// the one before has freed. What a layer adds is the difference to the bare service with the same requests.
     pub(crate) fn service<S: Service<Request<B>> + 'a, B>(
         name: &str,
         calls: usize,
@@ -27,18 +27,11 @@ impl<'a> Contender<'a> {
         Self::function(name, calls, move || serve(&mut service, request()))
     }
 
-    /// Anything else.
     pub(crate) fn function<T>(name: &str, calls: usize, mut call: impl FnMut() -> T + 'a) -> Self {
-        Self::batch(name, move || {
-            let started = thread_nanoseconds();
-            for _ in 0..calls {
-                black_box(call());
-            }
-            (thread_nanoseconds() - started) / calls as f64
-        })
+        Self::batch(name, move || nanoseconds_of(calls, &mut call))
     }
 
-    /// What measures itself, and answers in nanoseconds a call.
+    /// Takes a function that measures itself.
     pub(crate) fn batch(name: &str, run: impl FnMut() -> f64 + 'a) -> Self {
         Self {
             name: name.to_owned(),
@@ -47,8 +40,12 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// The median of each contender, in nanoseconds a call.
-pub(crate) fn race(mut contenders: Vec<Contender<'_>>, rounds: usize) -> Vec<(String, f64)> {
+/// The median of each contender, in nanoseconds per call.
+pub(crate) struct Medians(Vec<(String, f64)>);
+
+/// Runs every contender once in each round.
+pub(crate) fn race(mut contenders: Vec<Contender<'_>>, rounds: usize) -> Medians {
+    let rounds = if is_test() { 1 } else { rounds };
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     for contender in &mut contenders {
         (contender.run)();
@@ -59,7 +56,18 @@ pub(crate) fn race(mut contenders: Vec<Contender<'_>>, rounds: usize) -> Vec<(St
         }
     }
     let names = contenders.into_iter().map(|contender| contender.name);
-    names.zip(times.into_iter().map(median)).collect()
+    Medians(names.zip(times.into_iter().map(median)).collect())
+}
+
+impl Medians {
+    pub(crate) fn of(&self, name: &str) -> f64 {
+        let mut found = self.0.iter().filter(|(contender, _)| contender == name);
+        found.next().expect("a contender of that name").1
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, time)| (name.as_str(), *time))
+    }
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
@@ -67,21 +75,61 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The processor time of this thread: what others do on the machine is not counted.
+/// Returns the processor time of this thread. It does not include what other threads and processes use.
 pub(crate) fn thread_nanoseconds() -> f64 {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock");
     time.tv_sec() as f64 * 1e9 + time.tv_nsec() as f64
 }
 
-/// `cargo bench -- --test` and `cargo test` ask whether it runs at all.
+/// Returns the processor time of one call.
+pub(crate) fn nanoseconds_of<T>(calls: usize, mut call: impl FnMut() -> T) -> f64 {
+    let started = thread_nanoseconds();
+    for _ in 0..calls {
+        black_box(call());
+    }
+    (thread_nanoseconds() - started) / calls as f64
+}
+
+/// Whether the bench is only to run once, without measuring: `cargo bench -- --test`.
 pub(crate) fn is_test() -> bool {
     std::env::args().any(|argument| argument == "--test")
 }
 
-/// A section of results for `benches/report`, a name and a number on each line.
-pub(crate) fn print(section: &str, results: &[(String, f64)]) {
-    println!("# {section}");
-    for (name, value) in results {
-        println!("{name}\t{value:.1}");
+/// Prints the heading of a table, with the headings of the columns after the first.
+pub(crate) fn print_heading(title: &str, columns: &[&str]) {
+    println!("# {title}\t{}", columns.join("\t"));
+}
+
+pub(crate) fn print_row(name: &str, values: &[f64]) {
+    let cells: Vec<_> = values.iter().map(|value| short(*value)).collect();
+    println!("{name}\t{}", cells.join("\t"));
+}
+
+/// Writes a number with three digits or more.
+fn short(value: f64) -> String {
+    match value.abs() {
+        0.0..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
     }
+}
+
+/// The bound that a measured figure is held to.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// Prints a row of the budget: the figure, its limit, and whether it passes. A test prints none, since it measures nothing.
+pub(crate) fn print_budget(name: &str, figure: f64, limit: Limit) {
+    if is_test() {
+        return;
+    }
+    let (passes, limit) = match limit {
+        Limit::AtMost(limit) => (figure <= limit, format!("≤ {limit}")),
+        Limit::AtLeast(limit) => (figure >= limit, format!("≥ {limit}")),
+    };
+    let verdict = if passes { "pass" } else { "falls short" };
+    println!("budget: {name}\t{figure:.3}\t{limit}\t{verdict}");
 }

@@ -1,23 +1,16 @@
-//! coverbase-auth beside its peers, in one run on the same work: `cargo run --release >../results/peers.tsv`. With
-//! `--test` each contender runs once.
+//! coverbase-auth and its peers, in one run on the same requests: `cargo run --release`. With `--test` each contender runs
+//! once.
 //!
-//! Each puts who is calling into the extensions of a request with four headers. The hot set is a thousand keys.
+//! Each contender adds the caller to the extensions of a request with four headers, and each layer of keys knows the same
+//! thousand.
 
 mod by_hand;
-#[path = "../../support/floor.rs"]
 mod floor;
-#[path = "../../support/race.rs"]
-mod race;
-#[path = "../../support/session.rs"]
-mod session;
 mod sessions;
 #[path = "../../support/mod.rs"]
 mod support;
 
-use std::{
-    fmt::Debug,
-    sync::{Arc, RwLock},
-};
+use std::fmt::Debug;
 
 use axum::{
     Router,
@@ -28,29 +21,86 @@ use axum::{
     response::Response,
     routing::get,
 };
-use by_hand::{ByDigest, ByHexDigest, Principal, hex};
-use floor::{Digests, lookups_in_turn};
+use by_hand::{Keys, KeysByHexDigest, digests, require_authorization};
+use coverbase_auth::{CoverbaseAuthLayer, Requirement, Scope};
+use floor::lookups_in_turn;
 use http::Request;
-use race::{Contender, print, race};
-use support::{Bare, PATH, answer, hot_set, key, layer, routed};
+use ipnet::IpNet;
+use support::{
+    race::{Contender, Limit, Medians, print_budget, print_heading, print_row, race},
+    requests::{PATH, hot_set, key},
+    services::{Bare, allowlist, response_of, restricted},
+};
 use tonic::{Status, service::interceptor::InterceptedService};
 use tower::{Layer, Service, ServiceBuilder};
-use tower_http::auth::AsyncRequireAuthorizationLayer;
 
 const HOT: u64 = 1000;
-/// Calls in a turn: the first thousand bring the hot set back into the cache.
+
+/// Calls per round: the first thousand bring the hot set back into the processor's cache.
 const CALLS: usize = 4000;
 
+const ROUNDS: usize = 200;
+
+/// The networks that each key is restricted to. The client is in the last one.
+const NETWORKS: u16 = 3;
+
+const OURS: &str = "coverbase-auth";
+const SAME_CHECKS: &str = "by hand, the same checks";
+
 fn main() {
-    let rounds = if race::is_test() { 1 } else { 200 };
-    print("peers: keys", &race(keys(), rounds));
-    print("peers: in axum", &race(in_axum(), rounds));
-    for (section, contenders) in sessions::contenders(rounds) {
-        print(&section, &race(contenders, rounds));
+    let keys = race(keys(), ROUNDS);
+    print(
+        "Time added by a known key: tower-http and tonic",
+        &keys,
+        OURS,
+    );
+    print_budget(
+        "added time of a known key, to tower-http by hand with the same checks",
+        added(&keys, OURS) / added(&keys, SAME_CHECKS),
+        Limit::AtMost(1.0),
+    );
+    let around = race(around_router(), ROUNDS);
+    print(
+        "Time added by a known key: axum, around the Router",
+        &around,
+        OURS,
+    );
+    print_budget(
+        "added time of a known key, to axum's from_fn with the same checks",
+        added(&around, OURS) / added(&around, SAME_CHECKS),
+        Limit::AtMost(0.5),
+    );
+    let inside = race(inside_router(), ROUNDS);
+    print(
+        "Time added by a known key: axum, Router::layer",
+        &inside,
+        OURS,
+    );
+    sessions::run();
+}
+
+/// Returns what a contender adds to the bare service with the same kind of request. A floor has no service.
+fn added(times: &Medians, name: &str) -> f64 {
+    if name.starts_with("floor") {
+        return times.of(name);
+    }
+    let bare = match name.ends_with("verified before") {
+        true => "bare, verified before",
+        false => "bare",
+    };
+    times.of(name) - times.of(bare)
+}
+
+/// Prints what each contender adds to the bare service, and how much `ours` adds in comparison.
+fn print(title: &str, times: &Medians, ours: &str) {
+    print_heading(title, &["ns", "coverbase-auth to this"]);
+    for (name, _) in times.iter().filter(|(name, _)| !name.starts_with("bare")) {
+        let ratio = added(times, ours) / added(times, name);
+        print_row(name, &[added(times, name), ratio]);
     }
 }
 
-/// A contender that has been seen to let a request in: one that refuses would be measured refusing.
+/// Measures a contender after a check that it admits the request: rejecting would be measured as well.
 fn admitting<S, B>(
     name: &str,
     calls: usize,
@@ -58,139 +108,132 @@ fn admitting<S, B>(
     mut request: impl FnMut() -> Request<B> + 'static,
 ) -> Contender<'static>
 where
-    S: Service<Request<B>, Response: Answer, Error: Debug> + 'static,
+    S: Service<Request<B>, Response: Admission, Error: Debug> + 'static,
 {
-    let answer = answer(&mut service, request());
-    assert!(answer.is_success(), "{name} lets nobody in");
+    let response = response_of(&mut service, request());
+    assert!(response.is_admission(), "{name} rejects the request");
     Contender::service(name, calls, service, request)
 }
 
-trait Answer {
-    fn is_success(&self) -> bool;
+trait Admission {
+    fn is_admission(&self) -> bool;
 }
 
-impl<B> Answer for Response<B> {
-    fn is_success(&self) -> bool {
+impl<B> Admission for Response<B> {
+    fn is_admission(&self) -> bool {
         self.status().is_success()
     }
 }
 
-fn digests() -> Digests<Arc<Principal>> {
-    let of = |number| {
-        (
-            *key(number).digest().as_bytes(),
-            Arc::new(Principal::of(number)),
-        )
-    };
-    (0..HOT).map(of).collect()
+/// The layer with the checks that are then written by hand.
+fn ours() -> CoverbaseAuthLayer {
+    restricted(HOT, NETWORKS).with_requirement(Requirement::scope(Scope::AUDIT_READ))
 }
 
-fn by_digest() -> ByDigest {
-    ByDigest(Arc::new(RwLock::new(digests())))
-}
-
-fn by_hex_digest() -> ByHexDigest {
-    let of = |number| (hex(key(number).digest().as_bytes()), Principal::of(number));
-    ByHexDigest(Arc::new(RwLock::new((0..HOT).map(of).collect())))
+fn networks() -> Vec<IpNet> {
+    allowlist(NETWORKS).networks().to_vec()
 }
 
 fn keys() -> Vec<Contender<'static>> {
     let secrets = (0..HOT).map(|number| key(number).expose_secret().to_owned());
-    let floor = lookups_in_turn(digests(), secrets.collect());
-    let routed_requests = || {
-        let mut hot = hot_set(HOT);
-        move || routed(hot())
-    };
-    let intercepted = {
-        let keys = by_digest();
-        InterceptedService::new(Bare, move |mut request: tonic::Request<()>| {
-            let authorization = request.metadata().get("authorization");
-            let token = authorization
-                .and_then(|it| it.to_str().ok())
-                .and_then(|it| it.strip_prefix("Bearer "));
-            let principal = token.and_then(|token| keys.find_token(token));
-            let principal = principal.ok_or_else(|| Status::unauthenticated("unknown"))?;
-            request.extensions_mut().insert(principal);
-            Ok(request)
-        })
-    };
-    let require = AsyncRequireAuthorizationLayer::new(by_digest());
-    let require_hex = AsyncRequireAuthorizationLayer::new(by_hex_digest());
+    let floor = lookups_in_turn(digests(HOT, |_| ()), secrets.collect());
+    let by_hand = Keys::new(HOT, &networks());
+    let (look_up, intercept, by_hex) =
+        (by_hand.clone(), by_hand.clone(), KeysByHexDigest::new(HOT));
+    let same_checks =
+        require_authorization(move |request| by_hand.authorize(request, "audit:read"));
+    let lookup = require_authorization(move |request| look_up.find(request.headers()));
+    let hex = require_authorization(move |request| by_hex.find(request.headers()));
+    let intercepted = InterceptedService::new(Bare, move |mut request: tonic::Request<()>| {
+        let authorization = request.metadata().get("authorization");
+        let token = authorization
+            .and_then(|it| it.to_str().ok())
+            .and_then(|it| it.strip_prefix("Bearer "));
+        let record = token.and_then(|token| intercept.find_token(token).ok());
+        let record = record.ok_or_else(|| Status::unauthenticated("unknown"))?;
+        request.extensions_mut().insert(record);
+        Ok(request)
+    });
+    let hot = || hot_set(HOT);
     vec![
-        admitting("bare", CALLS, Bare, hot_set(HOT)),
-        admitting("bare, routed", CALLS, Bare, routed_requests()),
-        Contender::function("floor: one block and one lookup", CALLS, floor),
+        admitting("bare", CALLS, Bare, hot()),
+        Contender::function("floor: one SHA-256, one lookup", CALLS, floor),
+        admitting(OURS, CALLS, ours().layer(Bare), hot()),
+        admitting(SAME_CHECKS, CALLS, same_checks.layer(Bare), hot()),
+        admitting("by hand, only the lookup", CALLS, lookup.layer(Bare), hot()),
         admitting(
-            "coverbase-auth",
+            "by hand, only the lookup, by a hexadecimal digest",
             CALLS,
-            layer(HOT).layer(Bare),
-            hot_set(HOT),
+            hex.layer(Bare),
+            hot(),
         ),
         admitting(
-            "coverbase-auth, routed",
+            "tonic's interceptor, only the lookup",
             CALLS,
-            layer(HOT).layer(Bare),
-            routed_requests(),
+            intercepted,
+            hot(),
         ),
-        admitting(
-            "tower-http by hand",
-            CALLS,
-            require.layer(Bare),
-            hot_set(HOT),
-        ),
-        admitting(
-            "tower-http by hand, routed",
-            CALLS,
-            require.layer(Bare),
-            routed_requests(),
-        ),
-        admitting(
-            "tower-http, hex and by value",
-            CALLS,
-            require_hex.layer(Bare),
-            hot_set(HOT),
-        ),
-        admitting("tonic's interceptor", CALLS, intercepted, hot_set(HOT)),
     ]
 }
 
-fn in_axum() -> Vec<Contender<'static>> {
-    let router = || Router::new().route(PATH, get(async || ()));
-    let requests = || {
-        let mut hot = hot_set(HOT);
-        move || hot().map(|()| Body::empty())
-    };
-    let from_fn = ServiceBuilder::new()
-        .layer(middleware::from_fn_with_state(by_digest(), authenticate))
+fn router() -> Router {
+    Router::new().route(PATH, get(async || ()))
+}
+
+/// The middlewares as services around the Router.
+fn around_router() -> Vec<Contender<'static>> {
+    let keys = Keys::new(HOT, &networks());
+    let same_checks = ServiceBuilder::new()
+        .layer(middleware::from_fn_with_state(keys.clone(), authorize))
         .service(router());
-    let inside = router().layer(middleware::from_fn_with_state(by_digest(), authenticate));
+    let lookup = ServiceBuilder::new()
+        .layer(middleware::from_fn_with_state(keys, look_up))
+        .service(router());
     vec![
-        admitting("bare", CALLS, router(), requests()),
-        admitting(
-            "coverbase-auth",
-            CALLS,
-            layer(HOT).layer(router()),
-            requests(),
-        ),
-        admitting(
-            "coverbase-auth, Router::layer",
-            CALLS,
-            router().layer(layer(HOT)),
-            requests(),
-        ),
-        admitting("from_fn", CALLS, from_fn, requests()),
-        admitting("from_fn, Router::layer", CALLS, inside, requests()),
+        in_axum("bare", router()),
+        in_axum(OURS, ours().layer(router())),
+        in_axum(SAME_CHECKS, same_checks),
+        in_axum("by hand, only the lookup", lookup),
     ]
 }
 
-async fn authenticate(
-    State(keys): State<ByDigest>,
+/// The middlewares as layers of the Router.
+fn inside_router() -> Vec<Contender<'static>> {
+    let keys = Keys::new(HOT, &networks());
+    let same_checks = middleware::from_fn_with_state(keys.clone(), authorize);
+    let lookup = middleware::from_fn_with_state(keys, look_up);
+    vec![
+        in_axum("bare", router()),
+        in_axum(OURS, router().layer(ours())),
+        in_axum(SAME_CHECKS, router().layer(same_checks)),
+        in_axum("by hand, only the lookup", router().layer(lookup)),
+    ]
+}
+
+fn in_axum<S>(name: &str, service: S) -> Contender<'static>
+where
+    S: Service<AxumRequest, Response: Admission, Error: Debug> + 'static,
+{
+    let mut hot = hot_set(HOT);
+    admitting(name, CALLS, service, move || hot().map(|()| Body::empty()))
+}
+
+async fn authorize(
+    State(keys): State<Keys>,
     mut request: AxumRequest,
     next: Next,
 ) -> Result<Response, StatusCode> {
-    let principal = keys
-        .find(request.headers())
-        .ok_or(StatusCode::UNAUTHORIZED)?;
-    request.extensions_mut().insert(principal);
+    let record = keys.authorize(&request, "audit:read")?;
+    request.extensions_mut().insert(record);
+    Ok(next.run(request).await)
+}
+
+async fn look_up(
+    State(keys): State<Keys>,
+    mut request: AxumRequest,
+    next: Next,
+) -> Result<Response, StatusCode> {
+    let record = keys.find(request.headers())?;
+    request.extensions_mut().insert(record);
     Ok(next.run(request).await)
 }

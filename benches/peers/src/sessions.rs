@@ -1,4 +1,4 @@
-//! Session tokens: nobody else remembers one that has passed.
+//! Session tokens. No peer remembers a token that it has verified.
 
 use std::{
     convert::Infallible,
@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use coverbase_auth::{CoverbaseAuthLayer, MemoryStore, testing::TestIssuer};
+use coverbase_auth::{Algorithm, CoverbaseAuthLayer, MemoryStore, testing::TestIssuer};
 use http::{Request, Response};
 use jwt_authorizer::{
     AuthError, IntoLayer, JwtAuthorizer, RegisteredClaims, Validation, layer::AuthorizationLayer,
@@ -22,59 +22,98 @@ use tower_oauth2_resource_server::{
 };
 
 use crate::{
-    Answer, admitting,
-    race::Contender,
-    session::{ALGORITHMS, AUDIENCE, ISSUER, signatures_in_turn, token, verifier},
-    support::{Bare, always, bearer, in_turn},
+    Admission, ROUNDS, added, admitting,
+    floor::signatures_in_turn,
+    print,
+    support::{
+        race::{Contender, Limit, is_test, print_budget, race},
+        requests::{always, bearer, in_turn},
+        services::Bare,
+        sessions::{AUDIENCE, ISSUER, token, verifier},
+    },
 };
 
-/// Enough that what the others have left in the processor's caches, which the first call of a turn pays for, weighs little.
+/// Calls per round: enough that the first one, which finds cold caches, weighs little.
 const CALLS: usize = 20;
-/// A session goes on for many calls; the first few bring it back into the cache after the others' turns.
+
+/// Calls per round with a token that was verified before.
 const SEEN_CALLS: usize = 1000;
 
-/// A race for each algorithm.
-pub(crate) fn contenders(rounds: usize) -> impl Iterator<Item = (String, Vec<Contender<'static>>)> {
-    ALGORITHMS.into_iter().map(move |algorithm| {
+const SEEN: &str = "coverbase-auth, verified before";
+const NEW: &str = "coverbase-auth, new";
+const FLOOR: &str = "floor: one signature, key parsed before";
+const PEERS: [&str; 3] = [
+    "jwt-authorizer",
+    "oauth-resource-server",
+    "tower-oauth2-resource-server",
+];
+
+/// For each algorithm: how many times as long the quickest peer takes at least, and how a new token compares to its
+/// signature at most.
+const ALGORITHMS: [(Algorithm, Option<f64>, f64); 3] = [
+    (Algorithm::Rs256, Some(100.0), 1.25),
+    (Algorithm::Es256, Some(250.0), 1.1),
+    (Algorithm::EdDsa, None, 1.1),
+];
+
+pub(crate) fn run() {
+    for (algorithm, times_as_long, to_signature) in ALGORITHMS {
         let issuer = TestIssuer::new(ISSUER).with_algorithm(algorithm);
-        (format!("peers: sessions, {algorithm}"), of(&issuer, rounds))
-    })
+        let times = race(contenders(&issuer), ROUNDS);
+        print(
+            &format!("Time added by a session token: {algorithm}"),
+            &times,
+            SEEN,
+        );
+        let added = |name| added(&times, name);
+        if let Some(limit) = times_as_long {
+            let quickest = PEERS.into_iter().map(added).fold(f64::INFINITY, f64::min);
+            let name = format!(
+                "{algorithm} token verified before: the quickest peer takes so many times as long"
+            );
+            print_budget(&name, quickest / added(SEEN), Limit::AtLeast(limit));
+        }
+        let name = format!("{algorithm} token, new, to the bare signature check");
+        print_budget(
+            &name,
+            added(NEW) / added(FLOOR),
+            Limit::AtMost(to_signature),
+        );
+    }
 }
 
-fn of(issuer: &TestIssuer, rounds: usize) -> Vec<Contender<'static>> {
-    // A token for each call: one to see that it is good, a round to warm up, and the rounds.
+fn contenders(issuer: &TestIssuer) -> Vec<Contender<'static>> {
+    // A token for each call: one to see that it is admitted, a round to warm up, and the rounds.
+    let rounds = if is_test() { 1 } else { ROUNDS };
     let calls = CALLS * (rounds + 1) + 1;
     let tokens: Vec<_> = (0..calls).map(|user| token(issuer, user)).collect();
-    let floor = signatures_in_turn(issuer, &tokens);
+    let signatures = signatures_in_turn(issuer, &tokens);
     let new = || in_turn(tokens.iter().map(|token| bearer(token)).collect());
     let seen = || always(&tokens[0]);
-    let tower_oauth2 = tower_oauth2_resource_server(issuer).layer(Bare);
+    let [jwt_authorizer_name, oauth_name, tower_oauth2_name] = PEERS;
+    let jwt_authorizer = jwt_authorizer(issuer).layer(Answering);
     let oauth = oauth_resource_server(issuer).layer(Bare);
+    let tower_oauth2 = tower_oauth2_resource_server(issuer).layer(Bare);
     vec![
         admitting("bare", CALLS, Bare, new()),
-        admitting("bare, seen", SEEN_CALLS, Bare, seen()),
-        Contender::function("floor: one signature, key prepared", CALLS, floor),
-        admitting("coverbase-auth, seen", SEEN_CALLS, ours(issuer), seen()),
-        admitting("coverbase-auth, new", CALLS, ours(issuer), new()),
-        admitting(
-            "jwt-authorizer",
-            CALLS,
-            jwt_authorizer(issuer).layer(Answering),
-            new(),
-        ),
-        admitting("tower-oauth2-resource-server", CALLS, tower_oauth2, new()),
-        admitting("oauth-resource-server", CALLS, oauth, new()),
+        admitting("bare, verified before", SEEN_CALLS, Bare, seen()),
+        Contender::function(FLOOR, CALLS, signatures),
+        admitting(SEEN, SEEN_CALLS, ours(issuer), seen()),
+        admitting(NEW, CALLS, ours(issuer), new()),
+        admitting(jwt_authorizer_name, CALLS, jwt_authorizer, new()),
+        admitting(oauth_name, CALLS, oauth, new()),
+        admitting(tower_oauth2_name, CALLS, tower_oauth2, new()),
     ]
 }
 
 fn ours(
     issuer: &TestIssuer,
-) -> impl Service<Request<()>, Response: Answer, Error: Debug> + 'static {
+) -> impl Service<Request<()>, Response: Admission, Error: Debug> + 'static {
     let layer = CoverbaseAuthLayer::new(MemoryStore::new()).with_jwt(verifier(issuer));
     layer.layer(Bare)
 }
 
-/// On ring, as its jsonwebtoken is.
+/// It verifies with ring.
 fn jwt_authorizer(issuer: &TestIssuer) -> AuthorizationLayer<RegisteredClaims> {
     let validation = Validation::new().iss(&[ISSUER]).aud(&[AUDIENCE]).nbf(true);
     let authorizer = JwtAuthorizer::<RegisteredClaims>::from_jwks_text(&issuer.jwks_json())
@@ -86,7 +125,7 @@ fn jwt_authorizer(issuer: &TestIssuer) -> AuthorizationLayer<RegisteredClaims> {
         .into_layer()
 }
 
-/// On aws-lc.
+/// It verifies with aws-lc.
 fn tower_oauth2_resource_server(
     issuer: &TestIssuer,
 ) -> OAuth2ResourceServerLayer<(), DefaultClaims> {
@@ -101,7 +140,7 @@ fn tower_oauth2_resource_server(
     runtime().block_on(server).expect("a tenant").into_layer()
 }
 
-/// On ring, as its jsonwebtoken is.
+/// It verifies with ring.
 fn oauth_resource_server(issuer: &TestIssuer) -> HttpAuthLayer {
     let config = OAuthConfig {
         enabled: true,
@@ -122,26 +161,26 @@ fn oauth_resource_server(issuer: &TestIssuer) -> HttpAuthLayer {
     layer.expect("a layer")
 }
 
-/// For what a peer does before it serves: no request waits.
+/// A runtime for what a peer does before it serves. No request waits.
 fn runtime() -> Runtime {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime")
 }
 
-/// The bare service as jwt-authorizer wants it: with an answer that a refusal can be made into.
+/// The bare service with a response that jwt-authorizer's rejections convert to.
 #[derive(Debug, Clone)]
 struct Answering;
 
 struct Answered(Result<Response<()>, AuthError>);
 
 impl From<AuthError> for Answered {
-    fn from(refusal: AuthError) -> Self {
-        Self(Err(refusal))
+    fn from(rejection: AuthError) -> Self {
+        Self(Err(rejection))
     }
 }
 
-impl Answer for Answered {
-    fn is_success(&self) -> bool {
+impl Admission for Answered {
+    fn is_admission(&self) -> bool {
         self.0.is_ok()
     }
 }

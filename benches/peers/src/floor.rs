@@ -1,47 +1,51 @@
-//! Session tokens, and the floor under them: one signature checked with a key that was prepared before.
-#![allow(dead_code, reason = "no bench uses all of it")]
+//! The floors: what a key or a new session token costs at least.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RsaPublicKeyComponents,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use coverbase_auth::{Algorithm, JwtVerifier, testing::TestIssuer};
+use coverbase_auth::testing::TestIssuer;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-pub(crate) const ALGORITHMS: [Algorithm; 3] =
-    [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
+/// A map of digests. A digest is evenly spread, so its first bytes are its hash.
+pub(crate) type Digests<V> = HashMap<[u8; 32], V, BuildHasherDefault<FirstBytes>>;
 
-pub(crate) const ISSUER: &str = "https://clerk.example.com";
-pub(crate) const AUDIENCE: &str = "https://api.example.com";
+#[derive(Default)]
+pub(crate) struct FirstBytes(u64);
 
-/// As long as Clerk's tokens are with RS256.
-const LEN: usize = 780;
+impl Hasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
 
-/// The token of a user, with every claim that a peer asks for, and of one length whatever the algorithm.
-pub(crate) fn token(issuer: &TestIssuer, user: usize) -> String {
-    let padded = |bytes: usize| {
-        let token = issuer.token();
-        token
-            .with_subject(&format!("user_{user:06}"))
-            .with_times(1_700_000_000, 4_102_444_800)
-            .with_claim("aud", AUDIENCE)
-            .with_claim("pad", "x".repeat(bytes))
-            .sign()
-    };
-    let missing = LEN - padded(0).len();
-    padded(missing * 3 / 4)
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
-pub(crate) fn verifier(issuer: &TestIssuer) -> JwtVerifier {
-    JwtVerifier::new(ISSUER, issuer.key_set())
-        .with_authorized_parties([TestIssuer::AUTHORIZED_PARTY])
-        .with_audiences([AUDIENCE])
+/// Hashes a key and looks it up, one key after the other.
+pub(crate) fn lookups_in_turn<V>(map: Digests<V>, keys: Vec<String>) -> impl FnMut() {
+    let mut turn = (0..keys.len()).cycle();
+    move || {
+        let key = &keys[turn.next().expect("a cycle does not end")];
+        assert!(map.contains_key(&<[u8; 32]>::from(Sha256::digest(key))));
+    }
 }
 
-/// Checks the signatures of the tokens in turn: of one and the same the processor would soon foresee each branch.
+/// Verifies the signature of one token after the other, with a key that was parsed before.
 pub(crate) fn signatures_in_turn(issuer: &TestIssuer, tokens: &[String]) -> impl FnMut() + use<> {
-    let key = prepared_key(issuer);
+    let key = parsed_key(issuer);
     let parts = tokens.iter().map(|token| {
         let (message, signature) = token.rsplit_once('.').expect("a token");
         (message.as_bytes().to_vec(), decode(signature))
@@ -54,7 +58,7 @@ pub(crate) fn signatures_in_turn(issuer: &TestIssuer, tokens: &[String]) -> impl
     }
 }
 
-fn prepared_key(issuer: &TestIssuer) -> ParsedPublicKey {
+fn parsed_key(issuer: &TestIssuer) -> ParsedPublicKey {
     let set: Value = serde_json::from_str(&issuer.jwks_json()).expect("JSON");
     let jwk = &set["keys"][0];
     let bytes = |name| decode(jwk[name].as_str().expect("a member of the key"));
