@@ -11,8 +11,8 @@ use axum::{
 };
 use coverbase_auth::{
     CoverbaseAuthLayer, IpAllowlist, KeyRecord, MemoryStore, OrgId, OrgScoped, Principal,
-    RejectionKind, RequireLayer, Requirement, ResponseBody, Role, RouteTable, Scope,
-    ServiceAccount, User, testing,
+    RejectionKind, RequireLayer, Requirement, ResponseBody, Role, Scope, ServiceAccount, User,
+    testing,
 };
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
