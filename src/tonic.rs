@@ -7,7 +7,7 @@ use crate::{
     authenticator::Rejection,
     layer::{CoverbaseAuth, Require},
     requirement::{Requirement, RouteTable},
-    response::{self, ERROR_CODE},
+    response::{self, grpc::ERROR_CODE},
 };
 
 /// The status that the layer answers to a gRPC client (`C32`), for methods that return a rejection themselves.

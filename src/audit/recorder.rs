@@ -16,7 +16,7 @@ use super::{
     record::AuditRecord,
     text::is_request_id,
 };
-use crate::{clock::Clock, principal::Principal, requirement::original_uri, telemetry};
+use crate::{clock::Clock, principal::Principal, requirement::table::original_uri, telemetry};
 
 /// Only calls of these paths are recorded (C34).
 const RECORDED: &str = "/v1/";

@@ -11,7 +11,7 @@ use utoipa::openapi::{
 
 use crate::{
     principal::Scope,
-    requirement::{Listing, Requirement, UnguardedRoute, Users},
+    requirement::{Listing, Requirement, Users, listing::UnguardedRoute},
 };
 
 const API_KEY: &str = "ApiKey";

@@ -10,7 +10,7 @@ pub(crate) mod table;
 #[cfg(feature = "openapi")]
 pub(crate) use self::rule::Users;
 pub(crate) use self::{
-    listing::{Listing, RouteRequirement, UnguardedRoute},
+    listing::{Listing, RouteRequirement},
     rule::Requirement,
-    table::{Route, RouteTable, Unmatched, original_uri},
+    table::{Route, RouteTable, Unmatched},
 };

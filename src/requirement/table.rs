@@ -82,6 +82,7 @@ pub(crate) enum Unmatched {
 pub(crate) enum Route<'a> {
     Row {
         requirement: &'a Requirement,
+        #[cfg_attr(not(feature = "audit"), expect(dead_code, reason = "for the record of a call"))]
         path: &'a str,
     },
     /// Every row of every pattern that matches the path.
@@ -201,7 +202,7 @@ impl RouteTable {
         let is_ambiguous = is_implied && self.matching(path).nth(1).is_some();
         match row {
             Some((pattern, requirement))
-                if !is_ambiguous && !(is_implied && requirement.is_public()) =>
+                if !(is_ambiguous || is_implied && requirement.is_public()) =>
             {
                 let path = &pattern.path;
                 Route::Row { requirement, path }

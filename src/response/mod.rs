@@ -15,7 +15,7 @@ use http::{
 };
 
 pub(crate) use self::{
-    grpc::{ERROR_CODE, GrpcStatus, is_grpc},
+    grpc::{GrpcStatus, is_grpc},
     render::{JsonEnvelope, Render},
 };
 use crate::{
