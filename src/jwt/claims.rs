@@ -112,7 +112,7 @@ impl Issuer {
 }
 
 /// Returns `iss` (C13).
-pub(crate) fn issuer<'a>(claims: &'a Object) -> Result<&'a str, Reason> {
+pub(crate) fn issuer(claims: &Object) -> Result<&str, Reason> {
     text(claims, "iss", "`iss` is not a non-empty string")
 }
 
@@ -136,7 +136,7 @@ fn date(claims: &Object, name: &str, reason: Reason) -> Result<Option<i64>, Reas
     };
     let number = value.as_f64().ok_or(reason)?;
     // The cast saturates.
-    let seconds = value.as_i64().unwrap_or(number.ceil() as i64);
+    let seconds = value.as_i64().unwrap_or_else(|| number.ceil() as i64);
     if seconds <= LAST_SECOND {
         Ok(Some(seconds))
     } else {

@@ -131,7 +131,7 @@ impl<'a> Claims<'a> {
     pub fn object(&self, name: &str) -> Result<Option<Self>, InvalidClaim> {
         let object = self.0.get(name).map(|claim| claim.as_object().map(Self));
         object
-            .map(|object| object.ok_or("a claim is not an object".into()))
+            .map(|object| object.ok_or_else(|| "a claim is not an object".into()))
             .transpose()
     }
 

@@ -82,7 +82,10 @@ pub(crate) enum Unmatched {
 pub(crate) enum Route<'a> {
     Row {
         requirement: &'a Requirement,
-        #[cfg_attr(not(feature = "audit"), expect(dead_code, reason = "for the record of a call"))]
+        #[cfg_attr(
+            not(feature = "audit"),
+            expect(dead_code, reason = "for the record of a call")
+        )]
         path: &'a str,
     },
     /// Every row of every pattern that matches the path.

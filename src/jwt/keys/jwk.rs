@@ -20,7 +20,7 @@ pub(crate) struct VerificationKey {
 }
 
 /// Returns the `kid` of an entry and its key, once for each algorithm that it is good for, or why it is not usable.
-pub(crate) fn read<'a>(jwk: &'a Value) -> Result<(&'a str, Vec<VerificationKey>), String> {
+pub(crate) fn read(jwk: &Value) -> Result<(&str, Vec<VerificationKey>), String> {
     let object = jwk.as_object().ok_or("it is not a JSON object")?;
     let (kid, jwk) = (kid(jwk).ok_or("it has no `kid`")?, object);
     check_use(jwk)?;
@@ -34,7 +34,7 @@ pub(crate) fn read<'a>(jwk: &'a Value) -> Result<(&'a str, Vec<VerificationKey>)
     Ok((kid, keys.map_err(|_| "it is not a valid public key")?))
 }
 
-pub(crate) fn kid<'a>(jwk: &'a Value) -> Option<&'a str> {
+pub(crate) fn kid(jwk: &Value) -> Option<&str> {
     let kid = member(jwk.as_object()?, "kid")?.as_str();
     kid.filter(|kid| !kid.is_empty())
 }
