@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, histogram};
 
 use super::Rejected;
 
@@ -34,7 +34,7 @@ pub(crate) fn lookup_waited(duration: Duration) {
 
 #[cfg(feature = "audit")]
 pub(super) fn audit_queue_depth(depth: usize) {
-    gauge!("coverbase_auth.audit.queue.depth").set(depth as f64);
+    metrics::gauge!("coverbase_auth.audit.queue.depth").set(depth as f64);
 }
 
 #[cfg(feature = "audit")]
