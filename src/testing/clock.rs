@@ -24,7 +24,7 @@ use crate::clock::Clock;
 #[derive(Debug, Clone)]
 pub struct TestClock(Arc<TestTime>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct TestTime {
     unix_seconds: AtomicU64,
     readings: AtomicU64,
@@ -37,8 +37,7 @@ impl TestClock {
     pub fn at(unix_seconds: u64) -> Self {
         Self(Arc::new(TestTime {
             unix_seconds: unix_seconds.into(),
-            readings: 0.into(),
-            monotonic_millis: 0.into(),
+            ..TestTime::default()
         }))
     }
 

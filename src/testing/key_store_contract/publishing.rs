@@ -40,7 +40,7 @@ pub(super) async fn change_is_published_when_it_is_done(store: SharedStore<impl 
     );
     assert_eq!(live, (Some(true), Some(false)), "rotate, new and old key");
 
-    store.revoke(&org_id, new.key_id(), NOW).await;
+    store.revoke(&org_id, new.key_id()).await;
     assert_eq!(cache.is_live(&new_digest).await, Some(false), "revoke");
 
     let office = networks(&["203.0.113.0/24"]);
