@@ -71,17 +71,13 @@ impl AuditSink for MemoryAuditLog {
 #[async_trait]
 impl AuditLog for MemoryAuditLog {
     async fn query(&self, org_id: &OrgId, query: &AuditQuery) -> Result<AuditPage, StoreError> {
-        let matching: Vec<_> = self
-            .records()
-            .values()
-            .rev()
-            .filter(|record| record.org_id() == org_id && query.matches(record))
-            .cloned()
-            .collect();
+        let records = self.records();
+        let is_wanted = |record: &&AuditRecord| record.org_id() == org_id && query.matches(record);
+        let matching: Vec<_> = records.values().rev().filter(is_wanted).collect();
         let skipped = usize::try_from(query.offset).unwrap_or(usize::MAX);
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let page = matching.iter().skip(skipped).take(limit);
-        let entries = page.map(AuditRecord::entry).collect();
+        let entries = page.map(|record| record.entry()).collect();
         Ok(AuditPage::new(entries, matching.len() as u64))
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{AuditEntry, AuditEventType, AuditLog, AuditPage, AuditQuery, AuditRecord, AuditStore};
 use crate::{
-    key_store::{PostgresStore, StoreError},
+    key_store::{PostgresStore, StoreError, postgres::bigint},
     principal::OrgId,
 };
 
@@ -91,8 +91,4 @@ async fn page(
     let entries = entries.into_iter().map(AuditEntry::from_json);
     let entries = entries.collect::<Result<_, _>>()?;
     Ok(AuditPage::new(entries, u64::try_from(total).unwrap_or(0)))
-}
-
-fn bigint(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{rejection::Reason, token};
 use crate::{
     json::{Object, Value},
-    principal::{OrgId, Principal, Role, Scopes, UserIdentity},
+    principal::{Identity, OrgId, Principal, Role, Scopes, UserIdentity},
 };
 
 /// The membership of a user in an organization, as a token states it.
@@ -73,7 +73,7 @@ impl Membership {
             return Err("an id has more than 255 bytes, or control characters");
         }
         self.0.user_id = user_id.into();
-        Ok(Principal::user(self.0))
+        Ok(Principal(Identity::User(self.0.into())))
     }
 }
 

@@ -1,9 +1,6 @@
 //! The channel on which a store announces its changes to the caches in front of it.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::{credential::KeyDigest, principal::OrgId};
 
@@ -61,12 +58,10 @@ pub(crate) trait Subscriber: Send + Sync {
 ///     }
 /// }
 /// ```
-#[derive(Clone, Default)]
-pub struct Invalidations {
-    shared: Arc<Mutex<Shared>>,
-}
+#[derive(Debug, Clone, Default)]
+pub struct Invalidations(Arc<Mutex<Shared>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     is_lost: bool,
     subscribers: Vec<Weak<dyn Subscriber>>,
@@ -110,14 +105,6 @@ impl Invalidations {
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Invalidations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invalidations")
-            .field("subscribers", &self.shared().subscribers.len())
-            .finish_non_exhaustive()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -118,11 +118,6 @@ impl KeyRecord {
         })
     }
 
-    /// Sets the digest under which a store in memory indexes the record.
-    pub(super) fn with_digest(self, digest: KeyDigest) -> Self {
-        self.change(|key| key.digest = digest)
-    }
-
     pub(super) fn change(mut self, change: impl FnOnce(&mut ServiceAccountIdentity)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
@@ -191,9 +186,7 @@ impl KeyRecord {
     /// Returns whether the key is expired: `now >= expires_at` (`C10`).
     #[must_use]
     pub fn is_expired_at(&self, now: u64) -> bool {
-        self.0
-            .expires_at
-            .is_some_and(|expires_at| now >= expires_at)
+        self.expires_at().is_some_and(|end| now >= end)
     }
 
     /// Returns whether the key is revoked. A revocation takes effect at once, whatever time it carries (`C10`).

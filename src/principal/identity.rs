@@ -92,14 +92,6 @@ pub(crate) struct UserIdentity {
 }
 
 impl Principal {
-    #[cfg_attr(
-        not(any(test, feature = "jwt", feature = "test-util")),
-        expect(dead_code, reason = "only session tokens and tests make users")
-    )]
-    pub(crate) fn user(identity: UserIdentity) -> Self {
-        Self(Identity::User(Arc::new(identity)))
-    }
-
     /// Returns whether the principal is a key or a user.
     #[must_use]
     pub const fn kind(&self) -> PrincipalKind {

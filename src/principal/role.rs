@@ -34,15 +34,8 @@ impl Role {
     #[must_use]
     pub fn new(role: impl AsRef<str>) -> Self {
         let role = role.as_ref();
-        match role.strip_prefix("org:").unwrap_or(role) {
-            "admin" => Self::ADMIN,
-            "auxiliary_member" => Self::AUXILIARY_MEMBER,
-            "guest" => Self::GUEST,
-            "member" => Self::MEMBER,
-            "service_account" => Self::SERVICE_ACCOUNT,
-            "siloed_member" => Self::SILOED_MEMBER,
-            other => Self(Cow::Owned(other.to_owned())),
-        }
+        let name = role.strip_prefix("org:").unwrap_or(role);
+        Self(Cow::Owned(name.to_owned()))
     }
 
     /// Returns the name of the role, without `org:`.

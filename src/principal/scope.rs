@@ -18,7 +18,7 @@ use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Cow<'static, str>);
 
-/// The scopes of the contract (`C9`), in the order of their bits in [`Scopes`].
+/// The scopes of the contract (`C9`), in their order in [`Scopes`].
 static KNOWN: [Scope; 4] = [
     Scope::KEYS_MANAGE,
     Scope::AUDIT_READ,
@@ -61,11 +61,6 @@ impl Scope {
     pub fn known() -> &'static [Self] {
         &KNOWN
     }
-
-    fn known_bit(&self) -> Option<u8> {
-        let position = KNOWN.iter().position(|known| known == self);
-        position.map(|position| 1 << position)
-    }
 }
 
 /// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`, RFC 6749 §3.3.
@@ -107,8 +102,7 @@ pub struct InvalidScope(());
 
 /// A set of scopes: those that a key carries, or those that a route requires. The default is the empty set.
 ///
-/// The contract's own scopes are bits, and the service's own are sorted behind an `Arc`: a set is cheap to clone, and
-/// [`contains_all`](Self::contains_all) allocates nothing.
+/// A set is one pointer, which is cheap to clone, and [`contains_all`](Self::contains_all) allocates nothing.
 ///
 /// ```
 /// use coverbase_auth::{Scope, Scopes};
@@ -118,70 +112,50 @@ pub struct InvalidScope(());
 /// assert!(!granted.contains(&Scope::AUDIT_READ));
 /// ```
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Scopes {
-    known: u8,
-    /// A thin pointer, since every key holds one and most keys have no scope here.
-    own: Option<Arc<Box<[Scope]>>>,
-}
+pub struct Scopes(
+    /// A thin pointer, since every key holds one. `None` is the empty set.
+    Option<Arc<Box<[Scope]>>>,
+);
 
 impl Scopes {
     /// Makes the empty set, which is the default of a key (`C9`).
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            known: 0,
-            own: None,
-        }
+        Self(None)
     }
 
     /// Returns whether the set is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.known == 0 && self.own.is_none()
+        self.0.is_none()
     }
 
     /// Returns whether `scope` is in the set, compared as a whole string (`C9`).
     #[must_use]
     pub fn contains(&self, scope: &Scope) -> bool {
-        match scope.known_bit() {
-            Some(bit) => self.known & bit != 0,
-            None => self.own().binary_search(scope).is_ok(),
-        }
+        self.iter().any(|contained| contained == scope)
     }
 
     /// Returns whether every scope of `required` is in the set.
     #[must_use]
     pub fn contains_all(&self, required: &Self) -> bool {
-        let is_granted = |scope| self.own().binary_search(scope).is_ok();
-        required.known & !self.known == 0 && required.own().iter().all(is_granted)
+        required.iter().all(|scope| self.contains(scope))
     }
 
     /// Iterates over the scopes, the contract's own first.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
-        let is_in = |(position, _): &(usize, &Scope)| self.known & (1 << position) != 0;
-        let known = KNOWN.iter().enumerate().filter(is_in);
-        known.map(|(_, scope)| scope).chain(self.own())
-    }
-
-    fn own(&self) -> &[Scope] {
-        self.own.as_ref().map_or(&[], |own| own)
+        self.0.iter().flat_map(|scopes| scopes.iter())
     }
 }
 
 impl FromIterator<Scope> for Scopes {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        let mut known = 0;
-        let mut own = Vec::new();
-        for scope in scopes {
-            match scope.known_bit() {
-                Some(bit) => known |= bit,
-                None => own.push(scope),
-            }
-        }
-        own.sort_unstable();
-        own.dedup();
-        let own = (!own.is_empty()).then(|| Arc::new(own.into()));
-        Self { known, own }
+        let mut scopes: Vec<_> = scopes.into_iter().collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        let position = |scope: &Scope| KNOWN.iter().position(|known| known == scope);
+        scopes.sort_by_key(|scope| position(scope).unwrap_or(KNOWN.len()));
+        Self((!scopes.is_empty()).then(|| Arc::new(scopes.into())))
     }
 }
 

@@ -94,9 +94,7 @@ impl UsageLog {
 
 impl fmt::Debug for UsageLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UsageLog")
-            .field("keys", &self.uses().len())
-            .finish_non_exhaustive()
+        f.write_str("UsageLog(..)")
     }
 }
 

@@ -86,7 +86,7 @@ pub async fn check(store: impl AuditStore) {
         (of(&["unknown"], &[call]), 0, &[]),
         // The search ignores case, and no character of it is a pattern.
         (search("/v1/reports/17:"), 1, &acme[17..18]),
-        (search(r#""c%i_\" created"#), 1, &acme[250..]),
+        (search(r#""c%i_\\" created"#), 1, &acme[250..]),
         (search("%"), 1, &acme[250..]),
         (search("c_i"), 0, &[]),
         (search("no such text"), 0, &[]),

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 #[derive(Debug, Clone)]
 pub struct TestClock(Arc<TestTime>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct TestTime {
     unix_seconds: AtomicU64,
     readings: AtomicU64,
@@ -37,8 +37,7 @@ impl TestClock {
     pub fn at(unix_seconds: u64) -> Self {
         Self(Arc::new(TestTime {
             unix_seconds: unix_seconds.into(),
-            readings: 0.into(),
-            monotonic_millis: 0.into(),
+            ..TestTime::default()
         }))
     }
 
@@ -52,9 +51,8 @@ impl TestClock {
     pub fn advance(&self, seconds: u64) {
         self.0.unix_seconds.fetch_add(seconds, Ordering::SeqCst);
         self.0.readings.store(0, Ordering::SeqCst);
-        self.0
-            .monotonic_millis
-            .fetch_add(seconds * 1_000, Ordering::SeqCst);
+        let monotonic_millis = &self.0.monotonic_millis;
+        monotonic_millis.fetch_add(seconds * 1_000, Ordering::SeqCst);
     }
 }
 
@@ -65,9 +63,8 @@ impl Clock for TestClock {
 
     fn unix_millis(&self) -> u64 {
         let millis = self.0.readings.fetch_add(1, Ordering::SeqCst).min(999);
-        self.unix_seconds()
-            .saturating_mul(1_000)
-            .saturating_add(millis)
+        let second = self.unix_seconds().saturating_mul(1_000);
+        second.saturating_add(millis)
     }
 
     fn monotonic_millis(&self) -> u64 {

@@ -85,17 +85,15 @@ impl<S> FaultyStore<S> {
 #[deny(clippy::missing_trait_methods)]
 impl<S: KeyStore> KeyStore for FaultyStore<S> {
     fn lookup(&self, digest: &KeyDigest) -> Lookup {
-        match self.inner() {
-            Ok(store) => store.lookup(digest),
-            Err(error) => Lookup::ready(Err(error)),
-        }
+        let failed = |error| Lookup::ready(Err(error));
+        self.inner()
+            .map_or_else(failed, |store| store.lookup(digest))
     }
 
     fn lookup_presented(&self, key: &PresentedKey<'_>) -> Lookup {
-        match self.inner() {
-            Ok(store) => store.lookup_presented(key),
-            Err(error) => Lookup::ready(Err(error)),
-        }
+        let failed = |error| Lookup::ready(Err(error));
+        self.inner()
+            .map_or_else(failed, |store| store.lookup_presented(key))
     }
 
     fn invalidations(&self) -> Option<&Invalidations> {

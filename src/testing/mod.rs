@@ -17,7 +17,7 @@ pub use self::issuer::{TestIssuer, TestToken};
 pub use self::{clock::TestClock, faulty_store::FaultyStore};
 use crate::{
     key_store::KeyRecord,
-    principal::{OrgId, Principal, Role, Scopes, UserIdentity},
+    principal::{Identity, OrgId, Principal, Role, Scopes, UserIdentity},
 };
 
 /// Creates the principal of a request that was authenticated with the key of `record`.
@@ -50,12 +50,13 @@ pub fn user(
     org_id: impl Into<OrgId>,
     role: impl Into<Option<Role>>,
 ) -> Principal {
-    Principal::user(UserIdentity {
+    let user = UserIdentity {
         org_id: org_id.into(),
         org_slug: None,
         user_id: user_id.into().into(),
         role: role.into(),
         session_id: Some("sess_test".into()),
         scopes: Scopes::new(),
-    })
+    };
+    Principal(Identity::User(user.into()))
 }

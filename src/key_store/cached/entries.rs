@@ -40,11 +40,14 @@ impl Entries {
         Some(entry.found)
     }
 
-    pub(super) fn keep(&self, digest: KeyDigest, found: Found, until: u64) {
-        let part = match found {
-            Some(_) => &self.known,
-            None => &self.unknown,
+    /// Caches an answer for its time to live, which counts from `began_at`.
+    pub(super) fn keep(&self, digest: KeyDigest, found: Found, began_at: u64, settings: &Settings) {
+        let (part, ttl) = match found {
+            Some(_) => (&self.known, settings.ttl),
+            None => (&self.unknown, settings.negative_ttl),
         };
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let until = began_at.saturating_add(ttl);
         part.insert(digest, Entry { found, until });
     }
 

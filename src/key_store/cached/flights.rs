@@ -33,7 +33,6 @@ use crate::{
         LookupAnswer,
         invalidations::{Invalidation, Subscriber},
     },
-    principal::OrgId,
 };
 
 /// `W` is the channel that delivers the answer of a load to its waiters. Clones share one channel.
@@ -44,6 +43,7 @@ pub(super) struct Flights<W> {
     pub(super) settings: Settings,
 }
 
+#[derive(Default)]
 struct Register<W> {
     by_digest: HashMap<KeyDigest, Flight<W>>,
     /// The loads in flight, those of removed flights included.
@@ -82,7 +82,6 @@ pub(super) struct Load<W> {
     ticket: u64,
     began_at: u64,
     asked_at: Instant,
-    overdue_at: Instant,
     has_ended: bool,
 }
 
@@ -92,12 +91,7 @@ impl<W: Clone + Default> Flights<W> {
         Self {
             entries: Entries::new(&settings, &counters),
             counters,
-            register: Mutex::new(Register {
-                by_digest: HashMap::new(),
-                loads: 0,
-                last_ticket: 0,
-                is_lost: false,
-            }),
+            register: Mutex::new(Register::default()),
             settings,
         }
     }
@@ -144,7 +138,6 @@ impl<W: Clone + Default> Flights<W> {
             ticket: flight.ticket,
             began_at: now,
             asked_at,
-            overdue_at,
             has_ended: false,
         })
     }
@@ -164,15 +157,13 @@ impl<W> Flights<W> {
         self.entries.remove(digest);
     }
 
-    /// The organization of a load in flight is unknown, so every flight is removed.
-    fn evict_organization(&self, org_id: &OrgId) {
-        let _removed = mem::take(&mut self.register().by_digest);
-        self.entries.remove_organization(org_id);
+    pub(super) fn flush(&self) {
+        self.remove_flights();
+        self.entries.clear();
     }
 
-    pub(super) fn flush(&self) {
+    fn remove_flights(&self) {
         let _removed = mem::take(&mut self.register().by_digest);
-        self.entries.clear();
     }
 
     /// While changes may be missed nothing is cached.
@@ -195,24 +186,16 @@ impl<W> Flights<W> {
         if let Some(Ok(found)) = answer {
             flight.remove();
             if !is_lost {
-                self.keep(load, found);
+                let (found, settings) = (found.clone(), &self.settings);
+                self.entries
+                    .keep(load.digest, found, load.began_at, settings);
             }
         } else if flight.get().loads == 0 {
             flight.remove();
-        } else if flight.get().overdue_at == load.overdue_at {
+        } else if flight.get().overdue_at == load.asked_at + self.settings.load_deadline {
             // The remaining loads began before this one, and were overdue by then.
             flight.get_mut().overdue_at = load.asked_at;
         }
-    }
-
-    fn keep(&self, load: &Load<W>, found: &Found) {
-        let ttl = match found {
-            Some(_) => self.settings.ttl,
-            None => self.settings.negative_ttl,
-        };
-        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let until = load.began_at.saturating_add(ttl);
-        self.entries.keep(load.digest, found.clone(), until);
     }
 
     /// No foreign code runs under the lock, so a poisoned lock is usable.
@@ -221,12 +204,9 @@ impl<W> Flights<W> {
     }
 }
 
-impl<W> Load<W> {
+impl<W: Clone> Load<W> {
     /// Ends the load, and caches its answer unless an invalidation came since it began. Returns the channel to its waiters.
-    pub(super) fn finish(mut self, answer: &LookupAnswer) -> W
-    where
-        W: Clone,
-    {
+    pub(super) fn finish(mut self, answer: &LookupAnswer) -> W {
         self.has_ended = true;
         self.flights.end(&self, Some(answer));
         self.waiters.clone()
@@ -245,7 +225,11 @@ impl<W: Send + Sync> Subscriber for Flights<W> {
     fn invalidate(&self, invalidation: &Invalidation) {
         match invalidation {
             Invalidation::Key(digest) => self.evict(digest),
-            Invalidation::Organization(org_id) => self.evict_organization(org_id),
+            Invalidation::Organization(org_id) => {
+                // The organization of a load in flight is unknown, so every flight is removed.
+                self.remove_flights();
+                self.entries.remove_organization(org_id);
+            }
             Invalidation::Lost => self.set_lost(true),
             Invalidation::Resumed => self.set_lost(false),
         }

@@ -7,7 +7,6 @@ use std::{
 
 use dashmap::DashMap;
 
-use super::digest_hasher::BuildDigestHasher;
 use crate::{
     client_ip::IpAllowlist,
     credential::{KeyDigest, KeyId},
@@ -17,7 +16,7 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct Keys {
-    pub(super) records: DashMap<KeyDigest, KeyRecord, BuildDigestHasher>,
+    pub(super) records: DashMap<KeyDigest, KeyRecord>,
     /// The same records by organization and id. An administrative step holds this lock from its first read to its last
     /// write; lookups do not take it.
     organizations: Mutex<HashMap<OrgId, Organization>>,
@@ -83,7 +82,8 @@ impl LockedKeys<'_> {
             return Err(StoreError::new("the digest of the new key exists"));
         }
         let allowlist = self.allowlist(record.org_id());
-        Ok(record.with_digest(digest).with_allowlist(allowlist))
+        let record = record.change(|record| record.digest = digest);
+        Ok(record.with_allowlist(allowlist))
     }
 
     /// Returns the records that a rotation writes: the revoked key, then its replacement. `None` if the key is not live.

@@ -2,7 +2,6 @@
 //!
 //! `keys` holds the rules of administrative changes, which the redb store shares.
 
-mod digest_hasher;
 mod keys;
 
 use std::{fmt, sync::Arc};
@@ -33,9 +32,7 @@ use crate::{
 /// # let _ = layer;
 /// ```
 #[derive(Clone, Default)]
-pub struct MemoryStore {
-    keys: Arc<Keys>,
-}
+pub struct MemoryStore(Arc<Keys>);
 
 impl MemoryStore {
     /// Creates a store without keys.
@@ -47,28 +44,27 @@ impl MemoryStore {
     /// Stores `record` under the digest of `key`. A record without an allowlist gets the allowlist of its organization.
     pub fn insert(&self, key: &ApiKey, record: KeyRecord) {
         let mut keys = self.lock();
-        let record = if record.allowlist().is_empty() {
+        let mut record = record.change(|record| record.digest = key.digest());
+        if record.allowlist().is_empty() {
             let allowlist = keys.allowlist(record.org_id());
-            record.with_allowlist(allowlist)
-        } else {
-            record
-        };
-        keys.put(record.with_digest(key.digest()));
+            record = record.with_allowlist(allowlist);
+        }
+        keys.put(record);
     }
 
     pub(super) fn lock(&self) -> LockedKeys<'_> {
-        self.keys.lock()
+        self.0.lock()
     }
 }
 
 impl KeyStore for MemoryStore {
     fn lookup(&self, digest: &KeyDigest) -> Lookup {
-        let record = self.keys.records.get(digest);
+        let record = self.0.records.get(digest);
         Lookup::ready(Ok(record.map(|record| record.clone())))
     }
 
     fn invalidations(&self) -> Option<&Invalidations> {
-        Some(&self.keys.invalidations)
+        Some(&self.0.invalidations)
     }
 }
 
@@ -137,7 +133,7 @@ impl KeyRegistry for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("keys", &self.keys.records.len())
+            .field("keys", &self.0.records.len())
             .finish_non_exhaustive()
     }
 }

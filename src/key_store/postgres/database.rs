@@ -34,7 +34,7 @@ pub(crate) type Rows = Result<Vec<Row>, Failure>;
 /// A connection whose network path has failed reports no error. The pool tests a connection before each use, within a bounded
 /// time; lookups do not wait for the whole of it.
 pub(crate) struct Database {
-    pool: Pool,
+    pub(super) pool: Pool,
     connector: Connector,
     /// The statements with which each connection begins.
     session: String,
@@ -128,10 +128,6 @@ impl Database {
     /// Closes the connections of the pool that no statement uses.
     pub(super) fn close_idle(&self) {
         self.pool.retain(|_, _| false);
-    }
-
-    pub(super) fn close(&self) {
-        self.pool.close();
     }
 
     async fn once(&self, statement: &str, parameters: Parameters<'_>) -> Rows {

@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
 pub use self::config::{ConnectError, PostgresConfig};
+#[cfg(feature = "audit")]
+pub(crate) use self::statements::bigint;
 use self::{
     database::Database, failure::Failure, listen::Listener, statements::LOOKUP, usage::WriteBehind,
 };
@@ -121,7 +123,7 @@ impl PostgresStore {
         let tasks = self.tasks.lock();
         tasks.unwrap_or_else(PoisonError::into_inner).abort_all();
         self.invalidations.publish(&Invalidation::Lost);
-        self.database.close();
+        self.database.pool.close();
         flushed
     }
 

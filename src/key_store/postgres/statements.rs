@@ -143,9 +143,9 @@ pub(super) fn parameters<'v>(values: &'v [Value<'_>]) -> Vec<&'v (dyn ToSql + Sy
         .collect()
 }
 
-/// Converts seconds to the database's type. Larger numbers become 2⁶³ - 1, a time that never comes.
-pub(super) fn bigint(seconds: u64) -> i64 {
-    i64::try_from(seconds).unwrap_or(i64::MAX)
+/// Converts a number to the database's type. Larger numbers become 2⁶³ - 1.
+pub(crate) fn bigint(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Reads the key of a row.

@@ -42,15 +42,13 @@ impl Trust {
 }
 
 fn roots(file: Option<&PathBuf>) -> Result<RootCertStore, Failure> {
-    let (found, place) = match file {
-        Some(file) => (
-            rustls_native_certs::load_certs_from_paths(Some(file), None),
-            format!("sslrootcert {}", file.display()),
-        ),
-        None => (
-            rustls_native_certs::load_native_certs(),
-            "the operating system (sslrootcert can name a file)".to_owned(),
-        ),
+    let found = match file {
+        Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
+        None => rustls_native_certs::load_native_certs(),
+    };
+    let place = match file {
+        Some(file) => format!("sslrootcert {}", file.display()),
+        None => "the operating system (sslrootcert can name a file)".to_owned(),
     };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);

@@ -50,10 +50,8 @@ impl WriteBehind {
         for batch in uses.chunks(BATCH) {
             let org_ids: Vec<_> = batch.iter().map(|usage| usage.org_id.as_str()).collect();
             let key_ids: Vec<_> = batch.iter().map(|usage| usage.key_id.as_str()).collect();
-            let times: Vec<_> = batch
-                .iter()
-                .map(|usage| bigint(usage.last_used_at))
-                .collect();
+            let times = batch.iter().map(|usage| bigint(usage.last_used_at));
+            let times: Vec<_> = times.collect();
             let parameters: Parameters<'_> = &[&org_ids, &key_ids, &times];
             if let Err(failure) = self.database.write(WRITE_USAGE, parameters).await {
                 for usage in &uses {

@@ -21,24 +21,16 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 type OpenDatabase = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send>;
 
 pub(super) struct File {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     open_database: OpenDatabase,
 }
 
 impl File {
-    pub(super) fn new(path: &Path) -> Self {
-        Self::with(path, Box::new(open_or_create))
-    }
-
-    pub(super) fn with(path: &Path, open_database: OpenDatabase) -> Self {
+    pub(super) fn new(path: &Path, open_database: OpenDatabase) -> Self {
         Self {
             path: path.to_owned(),
             open_database,
         }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Opens the file, migrates it to the schema of this version, and passes it to `read`. redb can panic over a file that
@@ -67,7 +59,7 @@ impl File {
     }
 }
 
-fn open_or_create(path: &Path) -> Result<Database, DatabaseError> {
+pub(super) fn open_or_create(path: &Path) -> Result<Database, DatabaseError> {
     if !path.try_exists()? {
         create(path)?;
     }
@@ -92,6 +84,7 @@ fn create(path: &Path) -> Result<(), DatabaseError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         linked => linked?,
     }
+    #[cfg(unix)]
     sync_folder_of(path)?;
     Ok(())
 }
@@ -101,11 +94,6 @@ fn create(path: &Path) -> Result<(), DatabaseError> {
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder_of(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 fn builder() -> Builder {

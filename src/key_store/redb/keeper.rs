@@ -26,19 +26,17 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Sends work to the thread. When the last clone is dropped, the thread writes what is unwritten and ends.
 #[derive(Debug, Clone)]
-pub(super) struct Keeper(Sender<Message>);
+pub(super) struct Keeper(Sender<Work>);
 
-enum Message {
-    Work(Box<dyn FnOnce(&mut Keys) + Send>),
-    Close(oneshot::Sender<Result<(), StoreError>>),
-}
+/// Returns the keys, or `None` if it has closed them.
+type Work = Box<dyn FnOnce(Keys) -> Option<Keys> + Send>;
 
 impl Keeper {
     pub(super) fn spawn(keys: Keys) -> std::io::Result<Self> {
-        let (sender, messages) = mpsc::channel();
+        let (sender, works) = mpsc::channel();
         thread::Builder::new()
             .name("coverbase-redb".to_owned())
-            .spawn(move || keep(keys, &messages))?;
+            .spawn(move || keep(keys, &works))?;
         Ok(Self(sender))
     }
 
@@ -48,20 +46,26 @@ impl Keeper {
         work: impl FnOnce(&mut Keys) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (sender, answer) = oneshot::channel();
-        let work = Box::new(move |keys: &mut Keys| {
+        let work = Box::new(move |mut keys: Keys| {
             // The receiver is gone if the caller has dropped the future.
             let _ = sender.send(keys.guarded(work));
+            Some(keys)
         });
-        self.0.send(Message::Work(work)).map_err(|_| closed())?;
+        self.0.send(work).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
     /// Writes what is unwritten and closes the file. Closing twice is not an error.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         let (sender, answer) = oneshot::channel();
-        let Ok(()) = self.0.send(Message::Close(sender)) else {
-            return Ok(());
-        };
+        // Sending fails, and `sender` is dropped, if the file is closed already.
+        let _ = self.0.send(Box::new(move |mut keys: Keys| {
+            let flushed = keys.guarded(Keys::flush);
+            // Closes the file before the caller is told so.
+            drop(keys);
+            let _ = sender.send(flushed);
+            None
+        }));
         answer.await.unwrap_or(Ok(()))
     }
 }
@@ -70,18 +74,14 @@ fn closed() -> StoreError {
     StoreError::new("the store has been closed")
 }
 
-fn keep(mut keys: Keys, messages: &Receiver<Message>) {
+fn keep(mut keys: Keys, works: &Receiver<Work>) {
     let mut flush_at = Instant::now() + FLUSH_INTERVAL;
     loop {
-        match messages.recv_timeout(flush_at.saturating_duration_since(Instant::now())) {
-            Ok(Message::Work(work)) => work(&mut keys),
-            Ok(Message::Close(closed)) => {
-                let flushed = keys.guarded(Keys::flush);
-                // Closes the file before the caller is told so.
-                drop(keys);
-                let _ = closed.send(flushed);
-                return;
-            }
+        match works.recv_timeout(flush_at.saturating_duration_since(Instant::now())) {
+            Ok(work) => match work(keys) {
+                Some(kept) => keys = kept,
+                None => return,
+            },
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 keys.flush_in_background();

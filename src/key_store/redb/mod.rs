@@ -22,7 +22,7 @@ pub use self::error::{OpenError, OpenErrorKind};
 #[cfg(feature = "audit")]
 pub(crate) use self::tables::{AUDIT_ENTRIES, AUDIT_INDEX, damaged, id_in};
 use self::{
-    file::File,
+    file::{File, open_or_create},
     keeper::{Keeper, Keys},
 };
 use super::{
@@ -81,11 +81,11 @@ impl RedbStore {
     ///
     /// See [`OpenErrorKind`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::of(File::new(path.as_ref()))
+        Self::of(File::new(path.as_ref(), Box::new(open_or_create)))
     }
 
     fn of(file: File) -> Result<Self, OpenError> {
-        let path = file.path().to_owned();
+        let path = file.path.clone();
         let memory = MemoryStore::new();
         let keys = Keys::open(file, memory.clone())?;
         let keeper = Keeper::spawn(keys)

@@ -253,7 +253,7 @@ fn on_faulty_disk(path: &Path, faults: &Faults) -> RedbStore {
         let faults = faults.clone();
         Builder::new().create_with_backend(Disk { file, faults })
     };
-    RedbStore::of(File::with(path, Box::new(open))).unwrap()
+    RedbStore::of(File::new(path, Box::new(open))).unwrap()
 }
 
 #[derive(Debug, Clone)]

@@ -56,9 +56,8 @@ pub(super) async fn new_key_gets_the_allowlist_of_its_organization(store: Shared
         let (digest, _) = store.rotate(record.key_id(), &replacement).await;
         assert_eq!(*store.existing(&digest).await.allowlist(), expected);
     }
-    let digest = store
-        .create(&new_record(&new_org()).with_allowlist(anywhere))
-        .await;
+    let record = new_record(&new_org()).with_allowlist(anywhere);
+    let digest = store.create(&record).await;
     assert_eq!(*store.existing(&digest).await.allowlist(), networks(&[]));
 }
 

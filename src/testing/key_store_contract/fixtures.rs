@@ -1,6 +1,8 @@
 //! Keys and records for the tests, and a store whose errors fail them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
+
+use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::{
     client_ip::IpAllowlist,
@@ -53,19 +55,29 @@ pub(super) fn networks(networks: &[&str]) -> IpAllowlist {
 
 /// Every field of a record, to compare two records.
 pub(super) fn fields(record: &KeyRecord) -> impl PartialEq + fmt::Debug + use<> {
-    let times = (
-        record.created_at(),
-        record.expires_at(),
-        record.revoked_at(),
-        record.last_used_at(),
-    );
-    let labels = (
-        record.name().to_owned(),
-        record.created_by().map(ToOwned::to_owned),
-    );
-    let rights = (record.scopes().clone(), record.allowlist().clone());
     let ids = (record.org_id().clone(), record.key_id().clone());
-    (ids, labels, rights, times)
+    let creation = (record.created_at(), record.created_by().map(String::from));
+    let rights = (record.scopes().clone(), record.allowlist().clone());
+    let end = (record.expires_at(), record.revoked_at());
+    let name = record.name().to_owned();
+    (ids, name, creation, rights, end, record.last_used_at())
+}
+
+/// Runs a call 32 times at once, and returns the results.
+pub(super) async fn concurrently<T, F>(call: impl Fn() -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let start = Arc::new(Barrier::new(32));
+    let calls = (0..32).map(|_| {
+        let (start, call) = (Arc::clone(&start), call());
+        async move {
+            start.wait().await;
+            call.await
+        }
+    });
+    calls.collect::<JoinSet<_>>().join_all().await
 }
 
 /// A store that is administered, whose clones are one store.
@@ -114,27 +126,16 @@ impl<S: Store> SharedStore<S> {
         found.expect("find finds the key")
     }
 
-    /// Rotates the key to `replacement` at [`NOW`], under a new digest. Returns the digest, and whether it was done.
-    pub(super) async fn rotate(
-        &self,
-        key_id: &KeyId,
-        replacement: &KeyRecord,
-    ) -> (KeyDigest, bool) {
+    /// Rotates the key to `new` at [`NOW`], under a new digest. Returns the digest, and whether it was done.
+    pub(super) async fn rotate(&self, key_id: &KeyId, new: &KeyRecord) -> (KeyDigest, bool) {
         let digest = new_digest();
-        let rotated = self
-            .0
-            .rotate(key_id, digest, replacement.clone(), NOW)
-            .await;
+        let rotated = self.0.rotate(key_id, digest, new.clone(), NOW).await;
         (digest, rotated.expect("rotate"))
     }
 
-    pub(super) async fn revoke(
-        &self,
-        org_id: &OrgId,
-        key_id: &KeyId,
-        now: u64,
-    ) -> Option<Revocation> {
-        self.0.revoke(org_id, key_id, now).await.expect("revoke")
+    /// Revokes the key at [`NOW`].
+    pub(super) async fn revoke(&self, org_id: &OrgId, key_id: &KeyId) -> Option<Revocation> {
+        self.0.revoke(org_id, key_id, NOW).await.expect("revoke")
     }
 
     pub(super) async fn allowlist(&self, org_id: &OrgId) -> IpAllowlist {

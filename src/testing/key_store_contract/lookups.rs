@@ -6,6 +6,9 @@ use crate::{
     key_store::{KeyRecord, KeyStore, PresentedKey},
 };
 
+/// The keys that a store holds.
+type Keys = Vec<(ApiKey, KeyRecord)>;
+
 /// Looks the key up as the layer does.
 async fn presented<S: KeyStore>(store: &S, key: &ApiKey) -> Option<KeyRecord> {
     let record = store.lookup_presented(&PresentedKey::from(key)).await;
@@ -14,22 +17,19 @@ async fn presented<S: KeyStore>(store: &S, key: &ApiKey) -> Option<KeyRecord> {
 
 // C8, T11: an unknown key is not an error, and a key similar to an existing one is unknown.
 pub(super) async fn key_similar_to_an_existing_one_is_unknown<S: KeyStore>(
-    make: impl AsyncFn(Vec<(ApiKey, KeyRecord)>) -> S,
+    make: impl AsyncFn(Keys) -> S,
 ) {
     let key = new_key();
     let store = make(vec![(key.clone(), new_record(&new_org()))]).await;
     let secret = key.expose_secret();
-    let hex: String = key
-        .digest()
-        .as_bytes()
-        .map(|byte| format!("{byte:02x}"))
-        .concat();
+    let digest = key.digest();
+    let hex = digest.as_bytes().map(|byte| format!("{byte:02x}"));
     for other in [
         new_key().expose_secret(),
         &secret[..secret.len() - 1],
         &format!("{secret}="),
         &secret.to_ascii_lowercase(),
-        &format!("ak_{hex}"),
+        &format!("ak_{}", hex.concat()),
     ] {
         let other = other.parse().expect("a key");
         assert!(presented(&store, &other).await.is_none());
@@ -51,9 +51,7 @@ pub(super) async fn key_similar_to_an_existing_one_is_unknown<S: KeyStore>(
 }
 
 // C6, C9, C10, C22
-pub(super) async fn record_is_found_as_stored<S: KeyStore>(
-    make: impl AsyncFn(Vec<(ApiKey, KeyRecord)>) -> S,
-) {
+pub(super) async fn record_is_found_as_stored<S: KeyStore>(make: impl AsyncFn(Keys) -> S) {
     let allowlist = networks(&["203.0.113.0/24", "2001:db8::/32", "10.0.0.0/8"]);
     let keys = [
         (new_key(), new_record(&new_org())),
@@ -77,9 +75,7 @@ pub(super) async fn record_is_found_as_stored<S: KeyStore>(
 }
 
 // C10
-pub(super) async fn dead_key_is_not_live<S: KeyStore>(
-    make: impl AsyncFn(Vec<(ApiKey, KeyRecord)>) -> S,
-) {
+pub(super) async fn dead_key_is_not_live<S: KeyStore>(make: impl AsyncFn(Keys) -> S) {
     let org_id = new_org();
     let record = || new_record(&org_id);
     let cases = [

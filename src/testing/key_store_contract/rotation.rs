@@ -1,11 +1,7 @@
 //! The rules of rotations (`C40`) and revocations (`C41`).
 
-use std::sync::Arc;
-
-use tokio::{sync::Barrier, task::JoinSet};
-
 use super::fixtures::{
-    NOW, SharedStore, Store, fields, new_digest, new_org, new_record, rich_record,
+    NOW, SharedStore, Store, concurrently, fields, new_digest, new_org, new_record, rich_record,
 };
 
 // T21
@@ -50,15 +46,11 @@ pub(super) async fn only_live_keys_are_rotated(store: SharedStore<impl Store>) {
 pub(super) async fn one_of_concurrent_rotations_is_done(store: SharedStore<impl Store>) {
     let old = new_record(&new_org());
     let old_digest = store.create(&old).await;
-    let (mut rotations, start) = (JoinSet::new(), Arc::new(Barrier::new(32)));
-    for _ in 0..32 {
-        let (store, old, start) = (store.clone(), old.clone(), Arc::clone(&start));
-        rotations.spawn(async move {
-            start.wait().await;
-            store.rotate(old.key_id(), &new_record(old.org_id())).await
-        });
-    }
-    let rotations = rotations.join_all().await;
+    let rotations = concurrently(|| {
+        let (store, old) = (store.clone(), old.clone());
+        async move { store.rotate(old.key_id(), &new_record(old.org_id())).await }
+    });
+    let rotations = rotations.await;
     assert_eq!(rotations.iter().filter(|(_, done)| *done).count(), 1);
     for (digest, done) in rotations {
         assert_eq!(store.is_live(&digest).await, done);
@@ -79,7 +71,7 @@ pub(super) async fn key_is_rotated_or_revoked(store: SharedStore<impl Store>) {
                 store.rotate(record.key_id(), &replacement).await
             }
         });
-        let revocation = store.revoke(record.org_id(), record.key_id(), NOW).await;
+        let revocation = store.revoke(record.org_id(), record.key_id()).await;
         let (new, rotated) = rotation.await.expect("rotate");
         let is_first = revocation.is_some_and(|revocation| revocation.is_first);
         assert_ne!(rotated, is_first);
@@ -95,7 +87,7 @@ pub(super) async fn revocation_is_final(store: SharedStore<impl Store>) {
     let sibling = store.create(&rich_record(org_id)).await;
     let expected = fields(&record.clone().with_revoked_at(NOW));
     for (now, is_first) in [(NOW, true), (NOW + 5, false), (NOW - 5, false)] {
-        let revocation = store.revoke(org_id, key_id, now).await;
+        let revocation = store.0.revoke(org_id, key_id, now).await.expect("revoke");
         let revocation = revocation.expect("the key is revoked");
         assert_eq!(revocation.is_first, is_first, "at {now}");
         assert_eq!(fields(&revocation.record), expected, "at {now}");
@@ -106,7 +98,7 @@ pub(super) async fn revocation_is_final(store: SharedStore<impl Store>) {
 
     let expired = new_record(org_id).with_expires_at(NOW - 1);
     store.create(&expired).await;
-    let revocation = store.revoke(org_id, expired.key_id(), NOW).await;
+    let revocation = store.revoke(org_id, expired.key_id()).await;
     assert!(revocation.is_some_and(|revocation| revocation.is_first));
 }
 
@@ -114,14 +106,10 @@ pub(super) async fn revocation_is_final(store: SharedStore<impl Store>) {
 pub(super) async fn one_of_concurrent_revocations_is_first(store: SharedStore<impl Store>) {
     let record = new_record(&new_org());
     store.create(&record).await;
-    let (mut revocations, start) = (JoinSet::new(), Arc::new(Barrier::new(32)));
-    for _ in 0..32 {
-        let (store, record, start) = (store.clone(), record.clone(), Arc::clone(&start));
-        revocations.spawn(async move {
-            start.wait().await;
-            store.revoke(record.org_id(), record.key_id(), NOW).await
-        });
-    }
-    let revocations = revocations.join_all().await.into_iter().flatten();
+    let revocations = concurrently(|| {
+        let (store, record) = (store.clone(), record.clone());
+        async move { store.revoke(record.org_id(), record.key_id()).await }
+    });
+    let revocations = revocations.await.into_iter().flatten();
     assert_eq!(revocations.filter(|it| it.is_first).count(), 1);
 }
