@@ -3,13 +3,12 @@
 use std::fmt;
 
 use http::{HeaderMap, header::AUTHORIZATION};
-use subtle::ConstantTimeEq;
 
 use super::{key_format::PREFIX, token68::is_bearer_token};
 
 /// The credential that a request presents, before it is checked.
 ///
-/// Compares in constant time, and `Debug` prints only the kind (`C33`).
+/// `Debug` prints only the kind (`C33`).
 ///
 /// ```
 /// use coverbase_auth::Credential;
@@ -56,19 +55,6 @@ impl<'a> Credential<'a> {
         })
     }
 }
-
-impl PartialEq for Credential<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::ApiKey(key), Self::ApiKey(other)) => key.ct_eq(other).into(),
-            (Self::Jwt(token), Self::Jwt(other)) => token.as_bytes().ct_eq(other.as_bytes()).into(),
-            (Self::Unrecognized, Self::Unrecognized) => true,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Credential<'_> {}
 
 impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

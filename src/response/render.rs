@@ -92,11 +92,15 @@ impl JsonEnvelope {
             None => json!(kind.message()),
         };
         let body = json!({"detail": detail}).to_string().into();
-        respond_with(self.status(kind), "application/json", body)
+        with_body(self.status(kind), "application/json", body)
     }
 }
 
-fn respond_with(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+pub(crate) fn with_body(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
@@ -129,6 +133,6 @@ impl Render for ProblemJson {
             members.insert("code".to_owned(), code.into());
         }
         let body = problem.to_string().into();
-        respond_with(answer.status, "application/problem+json", body)
+        with_body(answer.status, "application/problem+json", body)
     }
 }
