@@ -65,26 +65,6 @@ impl JsonEnvelope {
         }
     }
 
-    fn status(self, kind: RejectionKind) -> StatusCode {
-        let is_missing = matches!(
-            kind,
-            RejectionKind::MissingCredential | RejectionKind::MalformedCredential
-        );
-        if self.missing_is_forbidden && is_missing {
-            StatusCode::FORBIDDEN
-        } else {
-            kind.status()
-        }
-    }
-}
-
-impl Render for JsonEnvelope {
-    fn render(&self, rejection: &Rejection, _request: &Parts) -> Response<Bytes> {
-        self.answer(rejection)
-    }
-}
-
-impl JsonEnvelope {
     pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
         let kind = rejection.kind();
         let detail = match kind.code() {
@@ -92,7 +72,21 @@ impl JsonEnvelope {
             None => json!(kind.message()),
         };
         let body = json!({"detail": detail}).to_string().into();
-        with_body(self.status(kind), "application/json", body)
+        let is_missing = matches!(
+            kind,
+            RejectionKind::MissingCredential | RejectionKind::MalformedCredential
+        );
+        let status = match kind.status() {
+            _ if self.missing_is_forbidden && is_missing => StatusCode::FORBIDDEN,
+            status => status,
+        };
+        with_body(status, "application/json", body)
+    }
+}
+
+impl Render for JsonEnvelope {
+    fn render(&self, rejection: &Rejection, _request: &Parts) -> Response<Bytes> {
+        self.answer(rejection)
     }
 }
 
