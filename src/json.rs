@@ -8,7 +8,7 @@
     allow(dead_code, reason = "request bodies use a part of it")
 )]
 
-use std::{borrow::Cow, cell::Cell, fmt};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -24,22 +24,19 @@ pub(crate) enum JsonError {
     #[error("not a JSON object")]
     Syntax,
     /// A name occurs twice in one object (RFC 8259 §4 leaves its meaning to the reader).
-    #[error("a name occurs twice in one JSON object")]
+    #[error("{DUPLICATE_NAME}")]
     DuplicateName,
 }
 
 /// Reads one JSON object that fills `json`.
 pub(crate) fn parse_object(json: &[u8]) -> Result<Object, JsonError> {
-    let has_duplicate = Cell::new(false);
-    let reader = Reader {
-        json,
-        has_duplicate: &has_duplicate,
-    };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = reader.deserialize(&mut deserializer);
+    let value = Reader(json).deserialize(&mut deserializer);
     match value.and_then(|value| deserializer.end().map(|()| value)) {
         Ok(Value::Object(object)) => Ok(object),
-        _ if has_duplicate.get() => Err(JsonError::DuplicateName),
+        Err(error) if error.to_string().starts_with(DUPLICATE_NAME) => {
+            Err(JsonError::DuplicateName)
+        }
         _ => Err(JsonError::Syntax),
     }
 }
@@ -52,24 +49,23 @@ const NUMBER: &str = "$serde_json::private::Number";
 
 /// Reads one value.
 #[derive(Clone, Copy)]
-struct Reader<'r, 'de> {
-    json: &'de [u8],
-    has_duplicate: &'r Cell<bool>,
-}
+struct Reader<'de>(&'de [u8]);
 
-impl Reader<'_, '_> {
+const DUPLICATE_NAME: &str = "a name occurs twice in one JSON object";
+
+impl Reader<'_> {
     /// Returns whether `name` is serde_json's mark of a number, and not a member name in the input.
     ///
     /// Any crate in the dependency tree can enable `arbitrary_precision`. Then each number that is no `u64` or `i64`
     /// arrives as an object with the one name [`NUMBER`]. An input can hold such an object too, but its name lies inside
     /// the input (or is a copy, if it has escapes), and serde_json's name is a static string.
     fn is_mark(&self, name: &Name<'_>) -> bool {
-        let is_static = |name: &str| !self.json.as_ptr_range().contains(&name.as_ptr());
+        let is_static = |name: &str| !self.0.as_ptr_range().contains(&name.as_ptr());
         matches!(name, Name(Cow::Borrowed(NUMBER)) if is_static(&name.0))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for Reader<'de> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -82,7 +78,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_, 'de> {
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Visitor<'de> for Reader<'_, 'de> {
+impl<'de> Visitor<'de> for Reader<'de> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,10 +128,7 @@ impl<'de> Visitor<'de> for Reader<'_, 'de> {
             }
             match object.entry(name.0.into_owned()) {
                 Entry::Vacant(place) => place.insert(members.next_value_seed(self)?),
-                Entry::Occupied(_) => {
-                    self.has_duplicate.set(true);
-                    return Err(A::Error::custom(JsonError::DuplicateName));
-                }
+                Entry::Occupied(_) => return Err(A::Error::custom(DUPLICATE_NAME)),
             };
         }
         Ok(Value::Object(object))

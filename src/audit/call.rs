@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::{Uri, request::Parts};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     id::AuditRecordId,
@@ -62,9 +62,9 @@ impl ApiCall {
         }
     }
 
-    pub(super) fn data(&self, caller: &Principal) -> Value {
+    pub(super) fn data(&self, caller: &Principal) -> Map<String, Value> {
         let route = self.route.as_deref();
-        let mut data = json!({
+        let data = json!({
             "method": self.method,
             "path": self.path,
             "route": route.map(|route| on_one_line(route, MAX_TEXT)),
@@ -76,14 +76,15 @@ impl ApiCall {
             "client_ip": self.client_ip,
             "request_id": self.request_id,
         });
-        if let Some(data) = data.as_object_mut() {
-            if let Some(user_id) = caller.user_id() {
-                let user_id = on_one_line(user_id, MAX_TEXT);
-                data.insert("user_id".to_owned(), user_id.into());
-            }
-            if let Some(grpc_status) = self.outcome.and_then(|outcome| outcome.grpc_status) {
-                data.insert("grpc_status".to_owned(), grpc_status.into());
-            }
+        let Value::Object(mut data) = data else {
+            return Map::new();
+        };
+        if let Some(user_id) = caller.user_id() {
+            let user_id = on_one_line(user_id, MAX_TEXT);
+            data.insert("user_id".to_owned(), user_id.into());
+        }
+        if let Some(grpc_status) = self.outcome.and_then(|outcome| outcome.grpc_status) {
+            data.insert("grpc_status".to_owned(), grpc_status.into());
         }
         data
     }

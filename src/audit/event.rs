@@ -1,7 +1,5 @@
 //! The types of audit events and their groups (`C43`).
 
-use std::fmt;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -67,12 +65,6 @@ impl AuditEventType {
     #[must_use]
     pub const fn group(self) -> &'static str {
         GROUP
-    }
-}
-
-impl fmt::Display for AuditEventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

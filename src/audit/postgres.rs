@@ -4,7 +4,10 @@ use async_trait::async_trait;
 
 use super::{AuditEntry, AuditEventType, AuditLog, AuditPage, AuditQuery, AuditRecord, AuditStore};
 use crate::{
-    key_store::{PostgresStore, StoreError, postgres::bigint},
+    key_store::{
+        StoreError,
+        postgres::{PostgresStore, bigint},
+    },
     principal::OrgId,
 };
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{json, value::RawValue};
 
 use super::{
     call::ApiCall,
@@ -99,25 +99,26 @@ impl AuditRecord {
     #[must_use]
     pub fn search_text(&self) -> String {
         let name = self.actor_name().unwrap_or_default();
-        let texts = [self.summary(), self.actor_id(), name, self.target_id()];
+        let event = self.details();
+        let texts = [event.summary, self.actor_id(), name, event.target_id];
         texts.join("\n").to_lowercase()
     }
 
     /// Returns the record as readers get it.
     #[must_use]
     pub fn entry(&self) -> AuditEntry {
-        let event_type = self.event_type();
+        let event = self.details();
         let entry = json!({
             "id": self.id.to_string(),
             "created_at": self.created_at(),
-            "type": event_type,
-            "event_type": event_type,
-            "event_group": event_type.group(),
-            "target_type": self.target_type(),
-            "target_id": self.target_id(),
+            "type": event.event_type,
+            "event_type": event.event_type,
+            "event_group": event.event_type.group(),
+            "target_type": event.target_type,
+            "target_id": event.target_id,
             "actor": {"id": self.actor_id(), "name": self.actor_name()},
-            "summary": self.summary(),
-            "data": self.data(),
+            "summary": event.summary,
+            "data": event.data,
         });
         AuditEntry(entry.to_string().into())
     }
@@ -131,36 +132,21 @@ impl AuditRecord {
         self.actor.key_name().map(shown)
     }
 
-    fn target_type(&self) -> &'static str {
+    /// The event in the form of a change, to which a call is rendered.
+    fn details(&self) -> Change {
         match &self.event {
-            Event::Call(_) => "external_api_request",
-            Event::Change(change) => change.target_type,
-        }
-    }
-
-    fn target_id(&self) -> String {
-        match &self.event {
-            Event::Call(call) => call.request_id.clone(),
-            Event::Change(change) => change.target_id.clone(),
-        }
-    }
-
-    fn summary(&self) -> String {
-        match &self.event {
-            Event::Call(call) => call.summary(),
-            Event::Change(change) => change.summary.clone(),
-        }
-    }
-
-    fn data(&self) -> Value {
-        match &self.event {
-            Event::Call(call) => call.data(&self.actor),
-            Event::Change(change) => change.data.clone().into(),
+            Event::Call(call) => Change {
+                event_type: AuditEventType::ExternalApiCall,
+                target_type: "external_api_request",
+                target_id: call.request_id.clone(),
+                summary: call.summary(),
+                data: call.data(&self.actor),
+            },
+            Event::Change(change) => Change::clone(change),
         }
     }
 }
 
-/// Prints the entry, which contains no value of a parameter.
 impl fmt::Debug for AuditRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AuditRecord({:?})", self.entry().as_json())

@@ -57,7 +57,7 @@ fn write(transaction: &WriteTransaction, batch: &[AuditRecord]) -> Result<(), Er
     let mut entries = transaction.open_table(AUDIT_ENTRIES)?;
     for record in batch {
         let id = id_in(record.org_id(), record.id().as_bytes());
-        let row = format!("{}\n{}", record.event_type(), record.search_text());
+        let row = format!("{}\n{}", record.event_type().as_str(), record.search_text());
         index.insert(&id[..], row.as_bytes())?;
         entries.insert(&id[..], record.entry().as_json().as_bytes())?;
     }

@@ -109,7 +109,19 @@ pub(super) fn complete(mut document: OpenApi, listing: &Listing) -> OpenApi {
 
     for (path, item) in &mut document.paths.paths {
         for (_, operation) in operations(item) {
-            add_rejections(path, operation);
+            // The rejections of any route, and those of routes with an id or a body (`C29`).
+            let mut statuses = vec!["401", "403", "503"];
+            if path.contains("{id}") {
+                statuses.push("404");
+            }
+            if operation.request_body.is_some() {
+                statuses.extend(["400", "413", "422"]);
+            }
+            let rejection = || Ref::from_response_name(REJECTION).into();
+            let rejections = statuses
+                .into_iter()
+                .map(|status| (status.to_owned(), rejection()));
+            operation.responses.responses.extend(rejections);
         }
     }
     let detail = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
@@ -128,20 +140,4 @@ pub(super) fn complete(mut document: OpenApi, listing: &Listing) -> OpenApi {
     // Cannot fail: only paths of the listing are left.
     let _ = listing.secure(&mut document);
     document
-}
-
-/// Adds the rejections that any route can answer with, and those of routes with an id or a body (`C29`).
-fn add_rejections(path: &str, operation: &mut Operation) {
-    let mut statuses = vec!["401", "403", "503"];
-    if path.contains("{id}") {
-        statuses.push("404");
-    }
-    if operation.request_body.is_some() {
-        statuses.extend(["400", "413", "422"]);
-    }
-    let rejection = || Ref::from_response_name(REJECTION).into();
-    let rejections = statuses
-        .into_iter()
-        .map(|status| (status.to_owned(), rejection()));
-    operation.responses.responses.extend(rejections);
 }

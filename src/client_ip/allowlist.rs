@@ -156,9 +156,7 @@ impl FromIterator<IpNet> for IpAllowlist {
 
 impl fmt::Debug for IpAllowlist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("IpAllowlist")
-            .field(&self.networks())
-            .finish()
+        write!(f, "IpAllowlist({:?})", self.networks())
     }
 }
 

@@ -129,17 +129,13 @@ impl ClientIpSource {
     /// Returns the client address of a request in canonical form (`C26`), or `None` if it is unknown (`C24`).
     #[must_use]
     pub fn client_ip(&self, parts: &Parts) -> Option<IpAddr> {
-        canonical(match &self.0 {
+        let address = match &self.0 {
             Source::Peer => peer_ip(&parts.extensions),
             Source::TrustedProxies(n) => forwarded_ip(&parts.headers, *n),
             Source::Function(f) => f(parts),
-        })
+        };
+        address.map(|address| address.to_canonical())
     }
-}
-
-/// Returns the IPv4 address of an IPv4-mapped address (`C26`).
-fn canonical(address: Option<IpAddr>) -> Option<IpAddr> {
-    address.map(|address| address.to_canonical())
 }
 
 impl fmt::Debug for ClientIpSource {

@@ -1,16 +1,13 @@
 //! The digest of an API key, which is stored in place of the secret.
 
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 digest of a whole API key, by which a [`KeyStore`](crate::KeyStore) finds the key (`C7`).
 ///
 /// A digest is not a secret: presented as a credential it is hashed again and matches no key. It therefore compares with
-/// the ordinary `==`, not in constant time. Its `Hash` is its first eight bytes, which are uniform already.
+/// the ordinary `==`, not in constant time.
 ///
 /// ```
 /// use coverbase_auth::{ApiKey, KeyDigest};
@@ -20,7 +17,7 @@ use sha2::{Digest, Sha256};
 /// assert_eq!(KeyDigest::from_bytes(stored), key.digest());
 /// # Ok::<(), coverbase_auth::InvalidApiKey>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
@@ -42,14 +39,6 @@ impl KeyDigest {
     }
 }
 
-impl Hash for KeyDigest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-    }
-}
-
-/// Shows no byte of the digest, so that logs cannot be matched with a dump of the store.
 impl fmt::Debug for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyDigest(..)")

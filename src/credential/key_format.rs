@@ -72,10 +72,7 @@ pub enum KeyFormat {
 
 impl KeyFormat {
     pub(crate) fn admits(self, key: &[u8]) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Minted => is_minted(key),
-        }
+        self == Self::Any || is_minted(key)
     }
 }
 

@@ -111,11 +111,6 @@ impl Issuer {
     }
 }
 
-/// Returns `iss` (C13).
-pub(crate) fn issuer(claims: &Object) -> Result<&str, Reason> {
-    text(claims, "iss", "`iss` is not a non-empty string")
-}
-
 /// Rejects other kinds of token that Clerk signs with the same keys.
 fn reject_other_tokens(claims: &Object, subject: &str) -> Result<(), Reason> {
     let id = string(claims, "jti", "`jti` is not a string")?.unwrap_or_default();

@@ -1,4 +1,4 @@
-use std::{fmt, pin::Pin};
+use std::pin::Pin;
 
 /// Why a token is invalid: a fixed text for the log, without a part of the token.
 pub(crate) type Reason = &'static str;
@@ -26,8 +26,9 @@ impl From<Reason> for JwtRejection {
     }
 }
 
-impl fmt::Debug for JwtRejection {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+#[cfg(test)]
+impl std::fmt::Debug for JwtRejection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::Invalid(reason) => reason,
             Self::KeySetUnavailable => "the key set is unavailable",

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     algorithm::Algorithm,
-    claims::{self, Session},
+    claims::Session,
     issuer::Issuer,
     keys::{
         key_set::KeySet,
@@ -188,7 +188,8 @@ impl JwtVerifier {
         token::object(&token.header)?;
         let payload = token.payload()?;
         let claims = token::object(&payload)?;
-        if claims::issuer(&claims)? != issuer.name {
+        let name = token::text(&claims, "iss", "`iss` is not a non-empty string")?;
+        if name != issuer.name {
             return Err(UNKNOWN_ISSUER.into());
         }
         Ok((issuer.session(&claims)?, keys))

@@ -284,17 +284,15 @@ impl KeyAdmin {
             let scope = name.parse().ok();
             scope
                 .filter(|scope| self.grantable.contains(scope))
-                .ok_or_else(|| self.unknown_scope(position))
+                .ok_or_else(|| {
+                    let names = self.grantable.iter().map(|scope| format!("'{scope}'"));
+                    let names = names.collect::<Vec<_>>().join(", ");
+                    let error =
+                        InvalidField::new("enum", format!("Input should be one of {names}"));
+                    error.inside(position).inside("scopes")
+                })
         };
         names.iter().enumerate().map(parse).collect()
-    }
-
-    fn unknown_scope(&self, position: usize) -> InvalidField {
-        let names = self.grantable.iter().map(|scope| format!("'{scope}'"));
-        let names = names.collect::<Vec<_>>().join(", ");
-        InvalidField::new("enum", format!("Input should be one of {names}"))
-            .inside(position)
-            .inside("scopes")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Errors of an administrative request, and the response to each.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{Response, StatusCode};
 use serde_json::json;
 
 use crate::{
@@ -56,11 +56,8 @@ impl KeyAdminError {
                 (StatusCode::UNPROCESSABLE_ENTITY, detail)
             }
         };
-        let mut response = Response::new(Bytes::from(json!({"detail": detail}).to_string()));
-        *response.status_mut() = status;
-        let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(CONTENT_TYPE, json);
-        response
+        let body = json!({"detail": detail}).to_string();
+        response::with_body(status, "application/json", body.into())
     }
 }
 

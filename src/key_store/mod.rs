@@ -21,8 +21,6 @@ pub use self::cached::CacheStats;
 #[cfg(feature = "redb")]
 pub(crate) use self::memory::{LockedKeys, MemoryStore};
 #[cfg(feature = "postgres")]
-pub(crate) use self::postgres::PostgresStore;
-#[cfg(feature = "postgres")]
 pub use self::postgres::{ConnectError, PostgresConfig};
 #[cfg(feature = "redb")]
 pub use self::redb::{OpenError, OpenErrorKind};

@@ -18,6 +18,7 @@ use crate::authenticator::{Awaited, Waiting};
 
 pin_project! {
     /// The response future of [`Require`](crate::Require): the response of the inner service, or a rejection.
+    #[derive(Debug)]
     pub struct RequireFuture<F> {
         #[pin]
         inner: Option<F>,
@@ -56,12 +57,6 @@ where
     }
 }
 
-impl<F> fmt::Debug for RequireFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireFuture").finish_non_exhaustive()
-    }
-}
-
 pin_project! {
     /// The response future of [`CoverbaseAuth`](crate::CoverbaseAuth).
     ///
@@ -69,10 +64,10 @@ pin_project! {
     /// status.
     pub struct ResponseFuture<S: Service<Request<B>>, B> {
         #[pin]
-        decided: Option<RequireFuture<S::Future>>,
+        pub(super) decided: Option<RequireFuture<S::Future>>,
         // Boxed, so that a request with a ready answer has a small future.
-        waiting: Option<Box<WaitingRequest<S, B>>>,
-        recording: Recording,
+        pub(super) waiting: Option<Box<WaitingRequest<S, B>>>,
+        pub(super) recording: Recording,
     }
 }
 
@@ -83,24 +78,6 @@ pub(super) struct WaitingRequest<S, B> {
     pub(super) body: B,
     pub(super) inner: S,
     pub(super) shared: Arc<Shared>,
-}
-
-impl<S: Service<Request<B>>, B> ResponseFuture<S, B> {
-    pub(super) const fn decided(future: RequireFuture<S::Future>, recording: Recording) -> Self {
-        Self {
-            decided: Some(future),
-            waiting: None,
-            recording,
-        }
-    }
-
-    pub(super) fn waiting(request: WaitingRequest<S, B>, recording: Recording) -> Self {
-        Self {
-            decided: None,
-            waiting: Some(Box::new(request)),
-            recording,
-        }
-    }
 }
 
 impl<S: Service<Request<B>>, B> WaitingRequest<S, B> {

@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::{ResponseBody, future::RequireFuture};
 use crate::{
-    authenticator::{Rejection, RejectionKind},
+    authenticator::RejectionKind,
     principal::Principal,
     requirement::Requirement,
     response::{self, JsonEnvelope, Render},
@@ -55,14 +55,6 @@ impl RequireLayer {
         self.render = Arc::new(render);
         self
     }
-
-    fn check(&self, principal: Option<&Principal>) -> Result<(), Rejection> {
-        match principal {
-            Some(principal) => self.requirement.check(principal),
-            None if self.requirement.is_public() => Ok(()),
-            None => Err(RejectionKind::AuthNotConfigured.into()),
-        }
-    }
 }
 
 impl<S> Layer<S> for RequireLayer {
@@ -95,7 +87,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let answer = match self.layer.check(Principal::of(request.extensions())) {
+        let requirement = &self.layer.requirement;
+        let checked = match Principal::of(request.extensions()) {
+            Some(principal) => requirement.check(principal),
+            None if requirement.is_public() => Ok(()),
+            None => Err(RejectionKind::AuthNotConfigured.into()),
+        };
+        let answer = match checked {
             Ok(()) => Ok(self.inner.call(request)),
             Err(rejection) => {
                 let (parts, _) = request.into_parts();

@@ -72,18 +72,26 @@ where
             Decision::Waiting(waiting) => {
                 // The service that `poll_ready` made ready is the one to call; its clone takes its place.
                 let next = self.inner.clone();
-                let request = WaitingRequest {
+                let request = Box::new(WaitingRequest {
                     waiting,
                     parts,
                     body,
                     inner: mem::replace(&mut self.inner, next),
                     shared: Arc::clone(&self.shared),
+                });
+                return ResponseFuture {
+                    decided: None,
+                    waiting: Some(request),
+                    recording,
                 };
-                return ResponseFuture::waiting(request, recording);
             }
         };
         let admitted = self.shared.apply(decision, parts, &mut recording);
         let answer = admitted.map(|parts| self.inner.call(Request::from_parts(parts, body)));
-        ResponseFuture::decided(RequireFuture::new(answer), recording)
+        ResponseFuture {
+            decided: Some(RequireFuture::new(answer)),
+            waiting: None,
+            recording,
+        }
     }
 }

@@ -16,7 +16,7 @@ use http::{
 
 pub(crate) use self::{
     grpc::{GrpcStatus, is_grpc},
-    render::{JsonEnvelope, Render},
+    render::{JsonEnvelope, Render, with_body},
 };
 use crate::{
     authenticator::{Rejection, RejectionKind},

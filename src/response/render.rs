@@ -65,16 +65,22 @@ impl JsonEnvelope {
         }
     }
 
-    fn status(self, kind: RejectionKind) -> StatusCode {
+    pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
+        let kind = rejection.kind();
+        let detail = match kind.code() {
+            Some(code) => json!({"code": code, "message": kind.message()}),
+            None => json!(kind.message()),
+        };
+        let body = json!({"detail": detail}).to_string().into();
         let is_missing = matches!(
             kind,
             RejectionKind::MissingCredential | RejectionKind::MalformedCredential
         );
-        if self.missing_is_forbidden && is_missing {
-            StatusCode::FORBIDDEN
-        } else {
-            kind.status()
-        }
+        let status = match kind.status() {
+            _ if self.missing_is_forbidden && is_missing => StatusCode::FORBIDDEN,
+            status => status,
+        };
+        with_body(status, "application/json", body)
     }
 }
 
@@ -84,19 +90,11 @@ impl Render for JsonEnvelope {
     }
 }
 
-impl JsonEnvelope {
-    pub(crate) fn answer(self, rejection: &Rejection) -> Response<Bytes> {
-        let kind = rejection.kind();
-        let detail = match kind.code() {
-            Some(code) => json!({"code": code, "message": kind.message()}),
-            None => json!(kind.message()),
-        };
-        let body = json!({"detail": detail}).to_string().into();
-        respond_with(self.status(kind), "application/json", body)
-    }
-}
-
-fn respond_with(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+pub(crate) fn with_body(
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
@@ -129,6 +127,6 @@ impl Render for ProblemJson {
             members.insert("code".to_owned(), code.into());
         }
         let body = problem.to_string().into();
-        respond_with(answer.status, "application/problem+json", body)
+        with_body(answer.status, "application/problem+json", body)
     }
 }

@@ -1,5 +1,9 @@
 //! An issuer for tests. Its keys are generated at run time, so no secret is checked in and nothing is fetched.
-#![allow(clippy::expect_used, reason = "a test helper panics as a test does")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test helper panics as a test does"
+)]
 
 use std::fmt;
 
@@ -271,8 +275,10 @@ fn generate(algorithm: Algorithm) -> (Value, Box<Sign>) {
 
 fn rsa_key(encoding: &'static dyn RsaEncoding) -> (Value, Box<Sign>) {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("an RSA key");
-    let modulus = pair.public_key().modulus();
-    let modulus = encode(modulus.big_endian_without_leading_zero());
+    // RSAPublicKey (RFC 8017 §A.1.1) of 2048 bits and exponent 65537: 9 bytes, the modulus, 5 bytes.
+    let der = pair.public_key().as_ref();
+    let modulus = der.get(9..9 + pair.public_modulus_len());
+    let modulus = encode(modulus.expect("an RSA public key"));
     let jwk = json!({ "kty": "RSA", "n": modulus, "e": "AQAB" });
     let sign = Box::new(move |message: &[u8]| {
         let mut signature = vec![0; pair.public_modulus_len()];

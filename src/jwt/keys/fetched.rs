@@ -240,7 +240,7 @@ fn pause(failures: u32) -> Duration {
 
 fn log_replaced(source: &dyn JwksSource, keys: &Keys) {
     info!(target: TARGET, ?source, usable = keys.len(), "the key set was replaced");
-    let unusable = keys.unusable();
+    let unusable = &keys.unusable;
     if !unusable.is_empty() {
         let named: Vec<_> = unusable
             .iter()

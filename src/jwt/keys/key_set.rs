@@ -169,7 +169,7 @@ impl KeySet {
     #[must_use]
     pub fn unusable_keys(&self) -> Vec<UnusableKey> {
         self.keys()
-            .map_or_else(Vec::new, |keys| keys.unusable().to_vec())
+            .map_or_else(Vec::new, |keys| keys.unusable.clone())
     }
 
     fn keys(&self) -> Option<Arc<Keys>> {

@@ -21,7 +21,7 @@ pub(crate) const MAX_BYTES: usize = 256 * 1024;
 pub(crate) struct Keys {
     /// Keys of one `kid` and algorithm are equal.
     usable: Vec<Entry>,
-    unusable: Vec<UnusableKey>,
+    pub(super) unusable: Vec<UnusableKey>,
     superseded: AtomicBool,
 }
 
@@ -121,10 +121,6 @@ impl Keys {
     #[cfg(feature = "jwks")]
     pub(crate) fn len(&self) -> usize {
         self.usable.len()
-    }
-
-    pub(crate) fn unusable(&self) -> &[UnusableKey] {
-        &self.unusable
     }
 
     /// Invalidates what these keys have verified.
