@@ -211,6 +211,7 @@ impl<S: AuditStore> Writer<S> {
     async fn write_all(&mut self) {
         let (mut batch_size, mut pause) = (MAX_BATCH, FIRST_PAUSE);
         while self.receive().await {
+            #[cfg(feature = "metrics")]
             telemetry::audit_queue_depth(self.counters.depth.load(Relaxed));
             let batch = self.waiting.as_slices().0;
             let batch = batch.get(..batch_size).unwrap_or(batch);

@@ -19,7 +19,7 @@ use crate::requirement::Route;
 use crate::{
     client_ip::ClientIpSource,
     clock::{Clock, SystemClock},
-    credential::{Credential, CredentialKind, Environment, KeyFormat},
+    credential::{Credential, Environment, KeyFormat},
     key_store::{KeyStore, Lookup, LookupAnswer, PresentedKey},
     principal::{Principal, Role},
     requirement::{Requirement, RouteTable},
@@ -84,7 +84,7 @@ impl Authenticator {
             Ok(Credential::Jwt(token)) => self.decide_session(token, &required),
             Ok(Credential::Unrecognized) => {
                 let rejection = invalid_key("the token is neither an API key nor a JWT");
-                Decision::Rejected(rejection.with_credential(CredentialKind::Unrecognized))
+                Decision::Rejected(rejection.with_credential("unrecognized"))
             }
             Err(error) => Decision::Rejected(error.into()),
         }
@@ -106,7 +106,7 @@ impl Authenticator {
                 Decision::Admitted(principal) => Ok(principal),
                 Decision::Rejected(rejection) => Err(rejection),
                 // A request waits for one fetch: a chain of fetches could hold it without bound.
-                Decision::Waiting(_) => Err(unavailable(CredentialKind::SessionToken)),
+                Decision::Waiting(_) => Err(unavailable("session_token")),
             },
         }
     }
@@ -155,7 +155,7 @@ impl Authenticator {
             Ok(user) => self.user_principal(user, required).into(),
             Err(JwtRejection::Invalid(reason)) => Decision::Rejected(invalid_session(reason)),
             Err(JwtRejection::KeySetUnavailable) => {
-                Decision::Rejected(unavailable(CredentialKind::SessionToken))
+                Decision::Rejected(unavailable("session_token"))
             }
             Err(JwtRejection::Waiting(fetching)) => Decision::Waiting(Waiting::KeySet(fetching)),
         }
@@ -177,7 +177,7 @@ impl Authenticator {
             Ok(None) => return Err(invalid_key("the key is unknown")),
             Err(error) => {
                 telemetry::store_failed(&error);
-                return Err(unavailable(CredentialKind::ApiKey));
+                return Err(unavailable("api_key"));
             }
         };
         let now = self.clock.unix_seconds();
@@ -235,6 +235,6 @@ fn no_verifier() -> Rejection {
     invalid_session("the layer has no JwtVerifier: see CoverbaseAuthLayer::with_jwt")
 }
 
-fn unavailable(credential: CredentialKind) -> Rejection {
+fn unavailable(credential: &'static str) -> Rejection {
     Rejection::new(RejectionKind::AuthUnavailable).with_credential(credential)
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use crate::{
-    credential::{CredentialError, CredentialKind},
+    credential::CredentialError,
     principal::{Principal, PrincipalKind, Scopes},
     requirement::Requirement,
 };
@@ -28,7 +28,8 @@ pub struct Rejection {
     /// For the service's log. It may say more than the client may know: which of unknown, expired and revoked a key was
     /// (`C8`).
     pub(crate) reason: &'static str,
-    credential: CredentialKind,
+    /// The kind of credential that the request presented, as metrics name it.
+    credential: &'static str,
     /// Whether it answers a gRPC request, for code that answers without the request at hand (`C32`).
     pub(crate) is_of_grpc: bool,
     required: Scopes,
@@ -155,9 +156,9 @@ impl Rejection {
     /// Returns a rejection with a reason for the service's log.
     pub(crate) const fn with_reason(kind: RejectionKind, reason: &'static str) -> Self {
         let credential = match kind {
-            RejectionKind::InvalidApiKey => CredentialKind::ApiKey,
-            RejectionKind::InvalidSessionToken => CredentialKind::SessionToken,
-            _ => CredentialKind::Missing,
+            RejectionKind::InvalidApiKey => "api_key",
+            RejectionKind::InvalidSessionToken => "session_token",
+            _ => "none",
         };
         Self {
             kind,
@@ -183,17 +184,17 @@ impl Rejection {
         }
     }
 
-    pub(crate) const fn with_credential(mut self, credential: CredentialKind) -> Self {
+    pub(crate) const fn with_credential(mut self, credential: &'static str) -> Self {
         self.credential = credential;
         self
     }
 
     /// Returns the kind of credential that the request presented.
     #[cfg(feature = "metrics")]
-    pub(crate) fn credential(&self) -> CredentialKind {
+    pub(crate) fn credential(&self) -> &'static str {
         match self.principal.as_ref().map(Principal::kind) {
-            Some(PrincipalKind::ServiceAccount) => CredentialKind::ApiKey,
-            Some(PrincipalKind::User) => CredentialKind::SessionToken,
+            Some(PrincipalKind::ServiceAccount) => "api_key",
+            Some(PrincipalKind::User) => "session_token",
             None => self.credential,
         }
     }

@@ -92,28 +92,6 @@ pub enum CredentialError {
     Malformed,
 }
 
-/// The kind of credential that a request presented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CredentialKind {
-    Missing,
-    ApiKey,
-    SessionToken,
-    Unrecognized,
-}
-
-#[cfg(feature = "metrics")]
-impl CredentialKind {
-    /// Returns the name in metrics.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "none",
-            Self::ApiKey => "api_key",
-            Self::SessionToken => "session_token",
-            Self::Unrecognized => "unrecognized",
-        }
-    }
-}
-
 /// Marks every `Authorization` header sensitive, so that no log shows it (`C33`).
 pub(crate) fn mark_sensitive(headers: &mut HeaderMap) {
     for (name, credential) in headers.iter_mut() {

@@ -18,8 +18,4 @@ pub use self::{
     key_format::{Environment, KeyFormat},
     key_id::KeyId,
 };
-pub(crate) use self::{
-    header::{CredentialKind, mark_sensitive},
-    key_format::PREFIX,
-    token68::is_token68_char,
-};
+pub(crate) use self::{header::mark_sensitive, key_format::PREFIX, token68::is_token68_char};

@@ -23,7 +23,6 @@ impl LastUsed {
 
     /// Records a use at `now`. Returns whether it is the first one of that second: the others only read, so that several
     /// cores can keep the cache line.
-    #[inline]
     pub(crate) fn stamp(&self, now: u64) -> bool {
         self.0.load(Ordering::Relaxed) < now && self.0.fetch_max(now, Ordering::Relaxed) < now
     }

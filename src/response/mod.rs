@@ -56,7 +56,7 @@ pub(crate) fn log(rejection: &Rejection, request: &Parts) {
         name: rejection.kind().answer().name,
         reason: rejection.reason,
         #[cfg(feature = "metrics")]
-        credential: rejection.credential().as_str(),
+        credential: rejection.credential(),
         principal: rejection
             .principal()
             .map(|principal| (principal.id(), principal.org_id().as_str())),

@@ -126,14 +126,6 @@ pub(crate) fn audit_records_dropped(count: u64, is_first: bool) {
     }
 }
 
-#[cfg(feature = "audit")]
-pub(crate) fn audit_queue_depth(depth: usize) {
-    #[cfg(feature = "metrics")]
-    metrics::audit_queue_depth(depth);
-    #[cfg(not(feature = "metrics"))]
-    let _ = depth;
-}
-
 /// Foreign text on one line of at most 1,000 characters; `Debug` escapes line breaks and control characters (T13).
 struct Excerpt<'a>(&'a str);
 

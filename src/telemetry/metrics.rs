@@ -33,7 +33,7 @@ pub(crate) fn lookup_waited(duration: Duration) {
 }
 
 #[cfg(feature = "audit")]
-pub(super) fn audit_queue_depth(depth: usize) {
+pub(crate) fn audit_queue_depth(depth: usize) {
     metrics::gauge!("coverbase_auth.audit.queue.depth").set(depth as f64);
 }
 

@@ -8,5 +8,7 @@ mod metrics;
 pub(crate) mod redact;
 
 pub(crate) use self::events::*;
+#[cfg(all(feature = "audit", feature = "metrics"))]
+pub(crate) use self::metrics::audit_queue_depth;
 #[cfg(feature = "metrics")]
 pub(crate) use self::metrics::lookup_waited;
