@@ -114,7 +114,7 @@ fn credential_is_marked_sensitive_for_the_renderer() {
         request.headers_mut().append(AUTHORIZATION, other);
         request
     };
-    for token in [KEY, JWT, "unrecognized"] {
+    for token in [KEY, JWT, "no_key_or_jwt"] {
         for (layer, request) in [
             (&layer, bearer(token)),
             (&waiting, bearer(token)),
@@ -125,7 +125,7 @@ fn credential_is_marked_sensitive_for_the_renderer() {
     }
     let told = render.0.lock().unwrap().join("\n");
     assert_eq!(told.lines().count(), 9);
-    assert!(!told.contains(JWT) && !told.contains("unrecognized"));
+    assert!(!told.contains(JWT) && !told.contains("no_key_or_jwt"));
     assert_silent(&told, KEY);
 }
 
@@ -181,7 +181,7 @@ fn pending(record: KeyRecord) -> impl KeyStore {
 
 /// Runs requests with every outcome that a key can have.
 fn all_outcomes() {
-    let tokens = [KEY, JWT, "unrecognized", "ak_unknown_7d3", "a,b", ""];
+    let tokens = [KEY, JWT, "no_key_or_jwt", "ak_unknown_7d3", "a,b", ""];
     let allowlist = IpAllowlist::parse(["203.0.113.0/24"]).unwrap();
     let require = RequireLayer::new(Requirement::scope(Scope::KEYS_MANAGE));
     let mut kinds = std::collections::HashSet::new();
@@ -236,7 +236,7 @@ fn log_contains_no_token_and_no_digest() {
         JWT,
         "c2lnbmF0dXJl",
         "eyJhbGci",
-        "unrecognized",
+        "no_key_or_jwt",
         "ak_unknown_7d3",
         "7d3",
         "a,b",
