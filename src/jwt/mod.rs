@@ -1,6 +1,6 @@
 //! Session tokens (JWT) of users (C11–C16).
 //!
-//! [`JwtVerifier`](crate::JwtVerifier) accepts a token that is spelled canonically, is signed by the key of the issuer's
+//! [`JwtVerifier`] accepts a token that is spelled canonically, is signed by the key of the issuer's
 //! [`KeySet`](crate::KeySet) that its `kid` and `alg` name, and satisfies the claim rules. The signature is verified before
 //! the claims are read. `aws-lc-rs` verifies signatures with prepared keys; every rule about algorithms and claims is in this
 //! folder. Why a token is rejected is logged and not told to the client (C16).

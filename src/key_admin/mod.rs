@@ -1,7 +1,7 @@
 //! The rules of the key lifecycle: who may create, list, rotate and revoke keys, and with what effect (`C18`–`C20`,
 //! `C38`–`C42`).
 //!
-//! [`KeyAdmin`](crate::KeyAdmin) holds the rules and depends on no framework; a [`KeyRegistry`](crate::KeyRegistry) stores
+//! [`KeyAdmin`] holds the rules and depends on no framework; a [`KeyRegistry`](crate::KeyRegistry) stores
 //! the rows. Requests are read by [`CreateKey::from_json`], [`RevokeKey::from_json`] and [`SetAllowlist::from_json`];
 //! responses are types of this module that serialize to the bodies of the contract. Imports `audit`, `response` and what is
 //! below them.
