@@ -50,34 +50,34 @@ use tower::{Layer, Service, service_fn};
 /// Requests that are under way at the same time.
 const CONCURRENT: usize = 8;
 
+/// The servers, with the least throughput that the layer may leave.
+const SERVERS: [(&str, f64); 4] = [
+    ("hyper", 0.97),
+    ("axum, around the Router", 0.96),
+    ("axum, Router::layer", 0.96),
+    ("tonic", 0.97),
+];
+
+/// What one request costs: without the layer, and with it.
+type Round = [Cost; 2];
+
+struct Cost {
+    requests_per_second: f64,
+    server_nanoseconds: f64,
+}
+
 fn main() {
     stay_on(0);
-    let mut pairs = [
-        Pair::new(
-            "hyper",
-            0.97,
-            http1(service_fn(hello)),
-            http1(auth().layer(service_fn(hello))),
-        ),
-        Pair::new(
-            "axum, around the Router",
-            0.96,
-            http1(on_axum()),
-            http1(auth().layer(on_axum())),
-        ),
-        Pair::new(
-            "axum, Router::layer",
-            0.96,
-            http1(on_axum()),
-            http1(on_axum().layer(auth())),
-        ),
-        Pair::new("tonic", 0.97, grpc(None), grpc(Some(auth()))),
-    ];
-    // Many short rounds: a disturbance of the machine affects few of them, and both servers of a pair.
-    let (rounds, turns) = if is_test() { (1, 1) } else { (300, 60) };
-    for _ in 0..rounds {
-        for pair in &mut pairs {
-            pair.run(turns);
+    // Where the memory of a server lies changes its throughput by some percent, so each server is started several times.
+    // The rounds are short, so that a disturbance of the machine affects few of them.
+    let (starts, rounds, turns) = if is_test() { (1, 1, 1) } else { (20, 20, 50) };
+    let mut measured: [Vec<Round>; 4] = Default::default();
+    for start in 0..starts {
+        let mut servers = start_servers(start % 2 == 0);
+        for round in 0..rounds {
+            for (loads, measured) in servers.iter_mut().zip(&mut measured) {
+                measured.push(run(loads, turns, round % 2 == 0));
+            }
         }
     }
     print_heading(
@@ -86,63 +86,67 @@ fn main() {
             "throughput",
             "server CPU per request",
             "requests/s without it",
+            "server CPU without it, ns",
         ],
     );
-    pairs.iter().for_each(Pair::print);
+    for ((name, least), rounds) in SERVERS.into_iter().zip(&measured) {
+        print(name, least, rounds);
+    }
 }
 
-/// A server without the layer and the same server with it.
-struct Pair {
-    name: &'static str,
-    limit: f64,
-    loads: [Load; 2],
-    rounds: Vec<[Cost; 2]>,
+/// Starts the servers of [`SERVERS`], each without the layer and with it. `bare_first` is their order, so that neither is
+/// always the first one.
+fn start_servers(bare_first: bool) -> [[Load; 2]; 4] {
+    let hyper = || service_fn(hello);
+    let axum = || Router::new().route("/", get(async || "hello"));
+    let both = |bare: &dyn Fn() -> Load, with_layer: &dyn Fn() -> Load| {
+        in_order(bare_first, bare, with_layer)
+    };
+    [
+        both(&|| http1(hyper()), &|| http1(auth().layer(hyper()))),
+        both(&|| http1(axum()), &|| http1(auth().layer(axum()))),
+        both(&|| http1(axum()), &|| http1(axum().layer(auth()))),
+        both(&|| grpc(None), &|| grpc(Some(auth()))),
+    ]
 }
 
-struct Cost {
-    requests_per_second: f64,
-    server_nanoseconds: f64,
+fn run(loads: &mut [Load; 2], turns: usize, bare_first: bool) -> Round {
+    let [bare, with_layer] = loads;
+    in_order(bare_first, || bare.run(turns), || with_layer.run(turns))
 }
 
-impl Pair {
-    fn new(name: &'static str, limit: f64, bare: Load, with_layer: Load) -> Self {
-        Self {
-            name,
-            limit,
-            loads: [bare, with_layer],
-            rounds: Vec::new(),
-        }
+fn in_order<T>(
+    bare_first: bool,
+    bare: impl FnOnce() -> T,
+    with_layer: impl FnOnce() -> T,
+) -> [T; 2] {
+    if bare_first {
+        let bare = bare();
+        [bare, with_layer()]
+    } else {
+        let with_layer = with_layer();
+        [bare(), with_layer]
     }
+}
 
-    fn run(&mut self, turns: usize) {
-        let [bare, with_layer] = &mut self.loads;
-        // Neither server is always the first one.
-        let costs = if self.rounds.len().is_multiple_of(2) {
-            let bare = bare.run(turns);
-            [bare, with_layer.run(turns)]
-        } else {
-            let with_layer = with_layer.run(turns);
-            [bare.run(turns), with_layer]
-        };
-        self.rounds.push(costs);
-    }
-
-    fn print(&self) {
-        let throughput = self.ratio(|cost| cost.requests_per_second);
-        let processor = self.ratio(|cost| cost.server_nanoseconds);
-        let bare = self.rounds.iter().map(|[bare, _]| bare.requests_per_second);
-        let bare = median(bare.collect());
-        print_row(self.name, &[throughput, processor, bare]);
-        let name = format!("throughput with the layer, to without it: {}", self.name);
-        print_budget(&name, throughput, Limit::AtLeast(self.limit));
-    }
-
-    /// Returns the median, over the rounds, of the figure with the layer to the figure without it.
-    fn ratio(&self, figure: fn(&Cost) -> f64) -> f64 {
-        let rounds = self.rounds.iter();
-        let ratios = rounds.map(|[bare, with_layer]| figure(with_layer) / figure(bare));
+fn print(name: &str, least: f64, rounds: &[Round]) {
+    let bare =
+        |figure: fn(&Cost) -> f64| median(rounds.iter().map(|[bare, _]| figure(bare)).collect());
+    let ratio = |figure: fn(&Cost) -> f64| {
+        let ratios = rounds
+            .iter()
+            .map(|[bare, with_layer]| figure(with_layer) / figure(bare));
         median(ratios.collect())
-    }
+    };
+    let throughput = ratio(|cost| cost.requests_per_second);
+    let processor = ratio(|cost| cost.server_nanoseconds);
+    let bare = [
+        bare(|cost| cost.requests_per_second),
+        bare(|cost| cost.server_nanoseconds),
+    ];
+    print_row(name, &[throughput, processor, bare[0], bare[1]]);
+    let name = format!("throughput with the layer, to without it: {name}");
+    print_budget(&name, throughput, Limit::AtLeast(least));
 }
 
 /// A server and its client.
@@ -212,10 +216,6 @@ fn stay_on(processor: usize) {
 
 fn hello(_: Request<Incoming>) -> Ready<Result<Response<Full<Bytes>>, Infallible>> {
     ready(Ok(Response::new(Full::from("hello"))))
-}
-
-fn on_axum() -> Router {
-    Router::new().route("/", get(async || "hello"))
 }
 
 fn http1<S, B>(service: S) -> Load
