@@ -73,7 +73,7 @@ impl<'a> Header<'a> {
         if matches!(typ, "at+jwt" | "application/at+jwt") {
             return Err("an OAuth access token (`at+jwt`), not a session token");
         }
-        if !typ.eq_ignore_ascii_case("JWT") {
+        if typ != "JWT" {
             return Err("`typ` is not `JWT`");
         }
         Ok(Self {
@@ -153,13 +153,13 @@ mod tests {
         for more in [
             "",
             r#","typ":"JWT""#,
-            r#","typ":"jwt""#,
             r#","jku":"http://127.0.0.1:9/","x5u":1,"jwk":{},"x5c":[],"cat":"x""#,
         ] {
             let header = format!("{{{parameters}{more}}}");
             assert_eq!(Header::read(header.as_bytes()).as_ref(), Ok(&expected));
         }
         for more in [
+            r#","typ":"jwt""#,
             r#","typ":"at+jwt""#,
             r#","typ":"application/at+jwt""#,
             r#","typ":"JWS""#,

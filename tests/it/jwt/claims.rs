@@ -74,7 +74,13 @@ fn missing_claim_or_wrong_type_is_rejected() {
 fn other_typ_or_critical_extension_is_rejected() {
     let issuer = issuer();
     let layer = layer(verifier(&issuer));
-    for typ in [json!("at+jwt"), json!("JWS"), json!(null), json!("")] {
+    for typ in [
+        json!("jwt"),
+        json!("at+jwt"),
+        json!("JWS"),
+        json!(null),
+        json!(""),
+    ] {
         assert_eq!(
             changed(&layer, &issuer, |it| it.with_header("typ", &typ)),
             INVALID,
@@ -88,13 +94,10 @@ fn other_typ_or_critical_extension_is_rejected() {
             "{crit}"
         );
     }
-    for typ in ["JWT", "jwt", "Jwt"] {
-        assert_eq!(
-            changed(&layer, &issuer, |it| it.with_header("typ", typ)),
-            None,
-            "{typ}"
-        );
-    }
+    assert_eq!(
+        changed(&layer, &issuer, |it| it.with_header("typ", "JWT")),
+        None
+    );
     assert_eq!(
         changed(&layer, &issuer, |it| it.without_header("typ")),
         None
