@@ -1,4 +1,4 @@
-//! In axum: what the extractors give, where the layers may stand, and what stands beside them.
+//! axum: the extractors, the placement of the layer, and tower-http's layers around and inside it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -366,7 +366,7 @@ async fn preflight_is_answered_by_a_cors_layer_outside() {
     assert_eq!(says(inside, preflight()).await.0, 401);
 }
 
-// The same without axum's boxes between the layers: what tower-http asks of a body, ours is.
+// Without axum's boxed bodies between the layers, tower-http's bounds on bodies apply to `ResponseBody`.
 #[tokio::test]
 async fn tower_http_wraps_the_layer_itself() {
     let app = ServiceBuilder::new()
